@@ -1,0 +1,65 @@
+//! The command line: one file a subcommand, and no logic of the gate itself.
+
+pub mod check;
+pub mod keygen;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Lets a request through to an HTTP API only with a valid API key.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// What to do; `serve` when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Validate a configuration: print who guards what, or every error at once
+    Check(check::Args),
+    /// Print new random keys, each with the line to paste into a configuration
+    Keygen(keygen::Args),
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+pub struct ConfigPath {
+    /// The configuration: a file, or a folder of *.toml
+    #[arg(long, value_name = "PATH", env = "KEYGATE_CONFIG", default_value = "config")]
+    pub config: PathBuf,
+}
+
+/// Why a command ended without doing its work.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code: 1 wrong configuration, 2 wrong usage, 3 a run-time failure.
+    pub code: u8,
+    /// What to print on the standard error.
+    pub message: String,
+}
+
+impl Failure {
+    /// The configuration is wrong.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    /// Something outside went wrong, such as a port in use.
+    pub fn runtime(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into() }
+    }
+}
+
+/// Runs the command; what it prints goes to `out`.
+pub fn run(arguments: Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+    match arguments.command {
+        Some(Command::Check(args)) => check::run(&args, out),
+        Some(Command::Keygen(args)) => keygen::run(&args, out),
+        None => Err(Failure::runtime("serve: not built yet")),
+    }
+}

@@ -1,0 +1,18 @@
+//! Arguments, one call, an exit code; the only file that prints.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = keygate::cli::Arguments::parse();
+    match keygate::cli::run(arguments, &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // There is nobody to tell when the standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{}", failure.message.trim_end());
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What the gate does: immutable, compiled from a [`Config`](crate::config::Config). Names become
+//! references here, and nowhere later.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use crate::config::problem::Problem;
+use crate::plugin::Plugin;
+use crate::reply::ErrorStyle;
+use crate::route::Router;
+
+/// A compiled configuration. `compile` is the only way to one, for start, `check` and reload.
+pub struct Plan {
+    /// Where to listen; a reload cannot change it.
+    pub listen: Vec<ListenAddr>,
+    /// How many worker threads; a reload cannot change it.
+    pub workers: usize,
+    /// Limits and timeouts of client connections.
+    pub server: ServerLimits,
+    /// Whose `X-Forwarded-*` are believed.
+    pub trusted: TrustedProxies,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Chooses a location; what it returns are indices into `locations`.
+    pub router: Router,
+    /// Every location, in the order of the files.
+    pub locations: Vec<Location>,
+    /// Every upstream; a location holds an index into this list.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Decoded names of the query parameters that may carry a credential on any location.
+    pub credential_parameters: Vec<Vec<u8>>,
+    /// Header fields that may carry a credential on any location.
+    pub credential_headers: Vec<HeaderName>,
+    /// What `check` and start should say although it is no error.
+    pub warnings: Vec<Problem>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddr {
+    /// An IP address and port.
+    Tcp(std::net::SocketAddr),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+/// Limits and timeouts of client connections; all are finite.
+#[derive(Clone, Debug)]
+pub struct ServerLimits {
+    /// How many connections there may be at a time.
+    pub max_connections: usize,
+    /// How long a whole request head may take.
+    pub client_header_timeout: Duration,
+    /// How long a client may take between two pieces of its body, or to take a piece of the response.
+    pub client_body_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub keepalive_timeout: Duration,
+    /// The longest request head, in bytes.
+    pub max_header_size: usize,
+    /// How long requests in flight may go on after a stop.
+    pub shutdown_timeout: Duration,
+}
+
+/// Whose `X-Forwarded-*` are believed.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies {
+    /// Networks of trusted peers.
+    pub networks: Vec<IpNet>,
+    /// Whether every peer on a unix socket is trusted.
+    pub unix: bool,
+}
+
+impl TrustedProxies {
+    /// Whether a peer (none: one on a unix socket) is believed.
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            Some(address) => self.networks.iter().any(|network| network.contains(&address)),
+            None => self.unix,
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The form of every line.
+    pub format: LogFormat,
+    /// Whether there is an access log.
+    pub access: bool,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What a route leads to.
+pub struct Location {
+    /// The operator's name for it, in logs.
+    pub name: Box<str>,
+    /// The steps, in order.
+    pub plugins: Vec<Arc<dyn Plugin>>,
+    /// Index of the upstream in [`Plan::upstreams`].
+    pub upstream: usize,
+    /// The longest request body, in bytes.
+    pub max_body: Option<u64>,
+    /// The limit of concurrent requests.
+    pub max_processing: Option<Arc<InFlight>>,
+    /// How errors are answered.
+    pub errors: ErrorStyle,
+}
+
+/// A count of concurrent requests with its limit, shared by all workers.
+#[derive(Debug)]
+pub struct InFlight {
+    /// Requests that are being processed.
+    pub now: AtomicUsize,
+    /// How many there may be.
+    pub max: usize,
+}
+
+/// A named set of addresses that serve the same.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The operator's name for it, in logs.
+    pub name: Box<str>,
+    /// Where it can be reached, with weights; never empty.
+    pub addrs: Vec<UpstreamAddr>,
+    /// How an address is chosen.
+    pub balance: Balance,
+    /// The `Host` sent upstream.
+    pub host: HostPolicy,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// How long the response head may take after the request was sent.
+    pub response_timeout: Duration,
+    /// How long there may be nothing between two pieces of a response body.
+    pub read_timeout: Duration,
+    /// How many idle connections each worker keeps.
+    pub max_idle: usize,
+}
+
+/// One address of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamAddr {
+    /// Where to connect.
+    pub target: Target,
+    /// How large a share of the requests it gets; at least 1.
+    pub weight: u32,
+}
+
+/// Where to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A host (name or address, without brackets) and a port.
+    Tcp {
+        /// The name or address.
+        host: Box<str>,
+        /// The port.
+        port: u16,
+    },
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+/// How an address is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// One after the other, by weight.
+    #[default]
+    RoundRobin,
+    /// The one with the fewest requests in flight for its weight.
+    LeastConn,
+}
+
+/// The `Host` sent upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostPolicy {
+    /// The client's.
+    Client,
+    /// The upstream's own address.
+    Upstream,
+    /// This one.
+    Literal(HeaderValue),
+}

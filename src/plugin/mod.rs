@@ -1,0 +1,80 @@
+//! What a plugin is, what the steps of one request tell one another, and the table of all plugins.
+
+pub mod key_auth;
+
+use std::any::Any;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderName, request, response};
+
+use crate::config::problem::Fault;
+use crate::reply::{ErrorStyle, Reply};
+
+/// One step between a location and its upstream.
+pub trait Plugin: Any + Send + Sync {
+    /// Decides from what is in memory; it never waits. A pause is part of the reply, and the
+    /// pipeline holds it.
+    fn request(&self, head: &mut request::Parts, cx: &mut Cx) -> ControlFlow<Reply>;
+
+    /// Sees the response head of every request that it let go on.
+    fn response(&self, _head: &mut response::Parts, _cx: &Cx) {}
+}
+
+/// What the steps of one request tell one another.
+#[derive(Debug)]
+pub struct Cx {
+    /// The client's address: the peer's, or what a trusted proxy says; none on a unix socket.
+    pub client: Option<IpAddr>,
+    /// When the request's head was complete.
+    pub now: Instant,
+    /// Whom the key belongs to.
+    pub consumer: Option<Arc<str>>,
+    /// The stable, public name of the key.
+    pub key_id: Option<Arc<str>>,
+}
+
+/// A plugin's settings as they were read from the configuration.
+pub trait Settings: fmt::Debug + Send + Sync {
+    /// Turns the settings into the plugin, or says everything that is wrong with them. `previous`
+    /// is the plugin of the same name in the plan that is being replaced: state that outlives a
+    /// reload is taken over from it where the settings that govern it are equal.
+    fn build(&self, previous: Option<&dyn Plugin>) -> Result<Built, Vec<Fault>>;
+}
+
+/// A plugin that is ready to serve, and what the plan must know about it.
+pub struct Built {
+    /// The step itself.
+    pub plugin: Arc<dyn Plugin>,
+    /// Whether a request that it lets go on has been authenticated.
+    pub authenticates: bool,
+    /// How the locations that use it answer errors, if it has a say.
+    pub errors: Option<ErrorStyle>,
+    /// Where credentials may stand in a request, so that they can be kept out of logs and trailers.
+    pub credentials: CredentialPlaces,
+    /// What `check` should say although it is no error.
+    pub warnings: Vec<Fault>,
+}
+
+/// Where credentials may stand in a request.
+#[derive(Clone, Debug, Default)]
+pub struct CredentialPlaces {
+    /// Header fields.
+    pub headers: Vec<HeaderName>,
+    /// Query parameters, by their decoded names.
+    pub parameters: Vec<Vec<u8>>,
+}
+
+/// A kind of plugin: its name, and how its settings are read.
+pub struct Kind {
+    /// The name as written in `category` and in the references, with `-`.
+    pub name: &'static str,
+    /// Reads the settings out of the table of one plugin (without `category`).
+    pub read: fn(&mut crate::config::load::Section<'_>) -> Option<Box<dyn Settings>>,
+}
+
+/// Every kind of plugin there is; a new one is its file and its line here.
+pub const KINDS: &[Kind] = &[Kind { name: "key-auth", read: key_auth::read }];

@@ -1,0 +1,302 @@
+//! Every response that keygate writes itself; no other file chooses a status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+/// Why keygate answers a request itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The request cannot be read in one way only.
+    BadRequest,
+    /// `CONNECT` or `TRACE`.
+    MethodNotAllowed,
+    /// No location matches.
+    NotFound,
+    /// The request carries no key.
+    MissingKey,
+    /// The key is unknown, malformed, expired or disabled, or there are several.
+    InvalidKey,
+    /// The key is valid but not for this request.
+    KeyNotAllowed,
+    /// Too many failures or requests; the client may try again after this long.
+    RateLimited(Duration),
+    /// The request's body is longer than the location allows.
+    PayloadTooLarge,
+    /// The client stopped sending its body.
+    RequestTimeout,
+    /// The location is at its limit of concurrent requests.
+    Overloaded,
+    /// The upstream cannot be reached, or what it says is not HTTP.
+    BadGateway,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+    /// Every address of the upstream has failed of late.
+    NoHealthyUpstream,
+}
+
+impl Cause {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MissingKey | Self::InvalidKey => StatusCode::UNAUTHORIZED,
+            Self::KeyNotAllowed => StatusCode::FORBIDDEN,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Overloaded | Self::NoHealthyUpstream => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Bad request",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::NotFound => "Not found",
+            Self::MissingKey => "Key missing",
+            Self::InvalidKey => "Key auth fail",
+            Self::KeyNotAllowed => "Key not allowed",
+            Self::RateLimited(_) => "Too many requests",
+            Self::PayloadTooLarge => "Request body too large",
+            Self::RequestTimeout => "Request body timed out",
+            Self::Overloaded => "Too many requests at once",
+            Self::BadGateway => "Bad gateway",
+            Self::UpstreamTimeout => "Upstream timed out",
+            Self::NoHealthyUpstream => "No healthy upstream",
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::BadRequest | Self::MethodNotAllowed | Self::RequestTimeout => "bad_request",
+            Self::NotFound => "not_found",
+            Self::MissingKey => "missing_api_key",
+            Self::InvalidKey => "invalid_api_key",
+            Self::KeyNotAllowed => "key_not_allowed",
+            Self::RateLimited(_) | Self::Overloaded => "rate_limited",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::BadGateway => "bad_gateway",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
+        }
+    }
+
+    /// The `type` member that OpenAI's SDKs know.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::RateLimited(_) => "rate_limit_error",
+            Self::Overloaded
+            | Self::BadGateway
+            | Self::UpstreamTimeout
+            | Self::NoHealthyUpstream => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// The status of gRPC that stands for the HTTP status (grpc/doc/http-grpc-status-mapping.md).
+    fn grpc_status(self) -> &'static str {
+        match self {
+            Self::MissingKey | Self::InvalidKey => "16",
+            Self::KeyNotAllowed => "7",
+            Self::RateLimited(_) | Self::PayloadTooLarge => "8",
+            Self::NotFound | Self::MethodNotAllowed => "12",
+            Self::UpstreamTimeout | Self::RequestTimeout => "4",
+            Self::BadRequest => "3",
+            Self::Overloaded | Self::BadGateway | Self::NoHealthyUpstream => "14",
+        }
+    }
+}
+
+/// How the body of a reply is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The plain sentence.
+    #[default]
+    Text,
+    /// One object that FastAPI clients, OpenAI's SDKs and RFC 9457 clients all read.
+    Json,
+}
+
+/// How one location answers errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorStyle {
+    /// The form of the body.
+    pub format: Format,
+    /// The operator's own words for [`Cause::MissingKey`].
+    pub missing: Option<Arc<str>>,
+    /// The operator's own words for [`Cause::InvalidKey`].
+    pub invalid: Option<Arc<str>>,
+}
+
+impl ErrorStyle {
+    fn sentence(&self, cause: Cause) -> &str {
+        let own = match cause {
+            Cause::MissingKey => self.missing.as_deref(),
+            Cause::InvalidKey => self.invalid.as_deref(),
+            _ => None,
+        };
+        own.unwrap_or_else(|| cause.sentence())
+    }
+}
+
+/// A decision to answer a request here; [`Reply::response`] writes it.
+#[derive(Debug)]
+pub struct Reply {
+    /// Why.
+    pub cause: Cause,
+    /// How long to wait before the answer is sent.
+    pub pause: Option<Duration>,
+    /// The challenge of a 401 (RFC 9110, section 11.6.1).
+    pub challenge: Option<HeaderValue>,
+    /// Whether the connection ends with this answer.
+    pub close: bool,
+}
+
+impl From<Cause> for Reply {
+    fn from(cause: Cause) -> Self {
+        Self { cause, pause: None, challenge: None, close: false }
+    }
+}
+
+/// What of a request decides how a reply to it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The location's style.
+    pub style: &'a ErrorStyle,
+    /// The request's header fields.
+    pub headers: &'a HeaderMap,
+    /// The request's id.
+    pub request_id: &'a str,
+}
+
+impl Asked<'_> {
+    fn is_grpc(&self) -> bool {
+        self.headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    }
+
+    fn wants_problem(&self) -> bool {
+        self.headers
+            .get_all(http::header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.to_ascii_lowercase().contains(PROBLEM_JSON))
+    }
+}
+
+const PROBLEM_JSON: &str = "application/problem+json";
+
+impl Reply {
+    /// Answers and ends the connection.
+    pub fn closing(cause: Cause) -> Self {
+        Self { close: true, ..Self::from(cause) }
+    }
+
+    /// Writes the response. No body names a key, an upstream address or a version.
+    pub fn response(&self, asked: Asked<'_>) -> Response<Bytes> {
+        let mut response = if asked.is_grpc() {
+            self.grpc(asked.style.sentence(self.cause))
+        } else {
+            self.plain(asked)
+        };
+        let headers = response.headers_mut();
+        if let Some(challenge) = &self.challenge {
+            headers.insert(WWW_AUTHENTICATE, challenge.clone());
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::from_str(asked.request_id) {
+            headers.insert(HeaderName::from_static("x-request-id"), id);
+        }
+        match self.cause {
+            Cause::RateLimited(wait) => {
+                headers.insert(RETRY_AFTER, whole_seconds(wait));
+            }
+            Cause::Overloaded | Cause::NoHealthyUpstream => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Cause::MethodNotAllowed => {
+                headers.insert(ALLOW, HeaderValue::from_static(ALLOWED_METHODS));
+            }
+            _ => {}
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn plain(&self, asked: Asked<'_>) -> Response<Bytes> {
+        let sentence = asked.style.sentence(self.cause);
+        let (media_type, body) = match asked.style.format {
+            Format::Text => ("text/plain; charset=utf-8", sentence.to_owned()),
+            Format::Json if asked.wants_problem() => (PROBLEM_JSON, self.json(asked, true)),
+            Format::Json => ("application/json", self.json(asked, false)),
+        };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.cause.status();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        response
+    }
+
+    fn json(&self, asked: Asked<'_>, problem: bool) -> String {
+        let sentence = asked.style.sentence(self.cause);
+        let status = self.cause.status();
+        let mut body = serde_json::json!({
+            "detail": sentence,
+            "error": {
+                "message": sentence,
+                "type": self.cause.kind(),
+                "param": null,
+                "code": self.cause.code(),
+            },
+            "request_id": asked.request_id,
+        });
+        if problem {
+            body["type"] = "about:blank".into();
+            body["title"] = status.canonical_reason().unwrap_or_default().into();
+            body["status"] = status.as_u16().into();
+        }
+        body.to_string()
+    }
+
+    /// A response of trailers only (gRPC over HTTP/2, "Responses").
+    fn grpc(&self, sentence: &str) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(
+            HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static(self.cause.grpc_status()),
+        );
+        if let Ok(message) = HeaderValue::from_str(&percent_encode(sentence)) {
+            headers.insert(HeaderName::from_static("grpc-message"), message);
+        }
+        response
+    }
+}
+
+/// The methods that a 405 names; `CONNECT` and `TRACE` are the two that are refused.
+const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// A wait as `Retry-After` wants it: whole seconds, never fewer than it takes.
+fn whole_seconds(wait: Duration) -> HeaderValue {
+    HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+}
+
+/// Encodes a `grpc-message`: printable ASCII but `%` stands for itself.
+fn percent_encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b' '..=b'~' if byte != b'%' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
