@@ -1,0 +1,183 @@
+//! The real binary, started with configuration files in a folder of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::run::command;
+use super::{Client, Log, Response, holds_within};
+
+/// How long keygate may take to listen; a start that takes longer is a failure of its own.
+const START: Duration = Duration::from_secs(10);
+
+/// A running keygate; it is killed when it is dropped.
+pub(crate) struct Gate {
+    child: Mutex<Child>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The access log.
+    pub(crate) stdout: Log,
+    /// Everything else it says.
+    pub(crate) stderr: Log,
+    folder: TempDir,
+}
+
+impl Gate {
+    /// Starts keygate on a folder that holds these files: each with its name and its text. A
+    /// `[server]` table that does not say where to listen cannot be used; see [`Gate::on`].
+    #[track_caller]
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
+        Self::launch(files, &["--config", "config"], &[])
+    }
+
+    /// Starts keygate on one file whose `[server]` table only says to listen on a free port.
+    #[track_caller]
+    pub(crate) fn on(config: &str) -> Self {
+        Self::with(&[("keygate.toml", config), ("server.toml", LISTEN)])
+    }
+
+    /// Starts keygate with these files in the folder `config` and these arguments and variables;
+    /// the working directory is the folder above.
+    #[track_caller]
+    pub(crate) fn launch(files: &[(&str, &str)], arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+        let config = folder.path().join("config");
+        fs::create_dir(&config).expect("the folder is new");
+        for (name, text) in files {
+            fs::write(config.join(name), text).expect("the folder can be written");
+        }
+        let (child, stdout, stderr) = spawn(command(arguments, folder.path(), env));
+        let child = Mutex::new(child);
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut gate = Self { child, address, stdout, stderr, folder };
+        gate.address = gate.listening();
+        gate
+    }
+
+    /// Waits for the line that says where it listens.
+    #[track_caller]
+    fn listening(&self) -> SocketAddr {
+        let mut address = None;
+        let known = holds_within(START, || {
+            address = self.stderr.lines().iter().find_map(|line| address_in(line));
+            address.is_some() || self.exit_status().is_some()
+        });
+        match address {
+            Some(address) => address,
+            None => panic!("keygate does not listen (in time: {known}):\n{}", self.stderr.text()),
+        }
+    }
+
+    /// A new connection.
+    #[track_caller]
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Sends bytes on a new connection and reads one response.
+    #[track_caller]
+    pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) -> Response {
+        self.client().send(bytes).response()
+    }
+
+    /// A file of its configuration folder, written anew in one step.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let config = self.folder.path().join("config");
+        let new = self.folder.path().join("new");
+        fs::write(&new, text).expect("the folder can be written");
+        fs::rename(new, config.join(name)).expect("the folder can be written");
+    }
+
+    /// The folder above `config`; it is the working directory.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Sends a signal by its name, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let arguments = ["-c".to_owned(), format!("kill -{name} {}", self.pid())];
+        let status = Command::new("sh").args(arguments).status().expect("there is a shell");
+        assert!(status.success(), "kill -{name} fails");
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.try_wait().ok().flatten()
+    }
+
+    /// How it ended, if it does in time.
+    pub(crate) fn ends_within(&self, deadline: Duration) -> Option<ExitStatus> {
+        let _ = holds_within(deadline, || self.exit_status().is_some());
+        self.exit_status()
+    }
+
+    /// Its use of memory, as the kernel counts it.
+    pub(crate) fn memory(&self) -> Memory {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = fs::read_to_string(path).expect("the process runs");
+        let kib = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+        };
+        Memory { now_kib: kib("VmRSS:"), highest_kib: kib("VmHWM:") }
+    }
+
+    /// Everything it has written anywhere.
+    pub(crate) fn output(&self) -> String {
+        format!("{}\n{}", self.stdout.text(), self.stderr.text())
+    }
+}
+
+/// The `[server]` table of [`Gate::on`].
+const LISTEN: &str = "[server]\nlisten = \"127.0.0.1:0\"\n";
+
+/// A process's use of memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// Resident now.
+    pub(crate) now_kib: u64,
+    /// The most that was ever resident.
+    pub(crate) highest_kib: u64,
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+        if std::thread::panicking() {
+            show(&self.stdout, &self.stderr);
+        }
+    }
+}
+
+/// Shows what keygate said when its test fails; the test harness keeps it for failing tests only.
+#[expect(clippy::print_stderr, reason = "a failing test shows what keygate said")]
+fn show(stdout: &Log, stderr: &Log) {
+    eprintln!("keygate's stdout:\n{}\nkeygate's stderr:\n{}", stdout.text(), stderr.text());
+}
+
+fn spawn(mut command: Command) -> (Child, Log, Log) {
+    let mut child = command.spawn().expect("the binary starts");
+    let stdout = Log::of(child.stdout.take().expect("its stdout is a pipe"));
+    let stderr = Log::of(child.stderr.take().expect("its stderr is a pipe"));
+    (child, stdout, stderr)
+}
+
+/// The address in a line that says `listening on ADDRESS`.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("listening on ")?;
+    let end = rest.find(|c: char| !matches!(c, '0'..='9' | '.' | ':')).unwrap_or(rest.len());
+    rest[..end].trim_end_matches(['.', ':']).parse().ok()
+}

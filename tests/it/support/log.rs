@@ -1,0 +1,50 @@
+//! What a process writes to one of its streams, collected line by line while it runs.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::{DEADLINE, holds_within};
+
+/// Clones share the lines.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// Collects what comes until the stream ends.
+    pub(crate) fn of(stream: impl Read + Send + 'static) -> Self {
+        let log = Self::default();
+        let lines = log.clone();
+        thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                line.clear();
+            }
+        });
+        log
+    }
+
+    /// All lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All lines so far, as one text.
+    pub(crate) fn text(&self) -> String {
+        self.lines().join("\n")
+    }
+
+    /// Waits for a line that the condition accepts, and returns the first such.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let mut found = None;
+        let _ = holds_within(DEADLINE, || {
+            found = self.lines().into_iter().find(|line| wanted(line));
+            found.is_some()
+        });
+        found.unwrap_or_else(|| panic!("no line with {what} in:\n{}", self.text()))
+    }
+}

@@ -1,0 +1,59 @@
+//! What every test stands on: a [`Gate`] between a [`Client`] and an [`Origin`], all on real sockets.
+
+mod client;
+mod gate;
+mod log;
+mod message;
+mod origin;
+mod run;
+mod signal;
+mod table;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use client::Client;
+pub(crate) use gate::{Gate, Memory};
+pub(crate) use log::Log;
+pub(crate) use message::{Head, Response};
+pub(crate) use origin::{Exchange, Origin, Recorded};
+pub(crate) use run::{Output, run};
+pub(crate) use signal::Signal;
+pub(crate) use table::{Case, Failures, close_on, forwards, refuses};
+
+/// How long anything may take before a test gives up on it; generous, because the machine that
+/// runs the tests may be busy, and only a failing test waits so long.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often a condition is looked at.
+const PACE: Duration = Duration::from_millis(4);
+
+/// Waits until the condition holds, and says whether it did before the deadline.
+#[must_use]
+pub(crate) fn holds_within(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + deadline;
+    while !condition() {
+        if Instant::now() >= end {
+            return false;
+        }
+        pause(PACE);
+    }
+    true
+}
+
+/// Waits until the condition holds; fails the test if it does not before the deadline.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds_within(DEADLINE, condition), "waited {DEADLINE:?} in vain until {what}");
+}
+
+/// Lets time pass: between two looks at a condition, or as the very thing that a test is about.
+pub(crate) fn pause(span: Duration) {
+    let end = Instant::now() + span;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(left);
+    }
+}

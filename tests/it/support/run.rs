@@ -1,0 +1,59 @@
+//! Runs `keygate` to its end, in a folder and an environment of its own.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+use super::{DEADLINE, holds_within};
+
+/// What a run left behind.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// The exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// The standard output.
+    pub(crate) stdout: String,
+    /// The standard error.
+    pub(crate) stderr: String,
+}
+
+/// A command that inherits nothing that could configure keygate.
+pub(crate) fn command(arguments: &[&str], dir: &Path, env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    let configures = |name: &str| {
+        name.starts_with("KEYGATE_")
+            || name.starts_with("API_KEY")
+            || matches!(name, "ENVIRONMENT" | "RUST_LOG" | "NO_COLOR" | "COLUMNS")
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(configures)) {
+        command.env_remove(name);
+    }
+    command.args(arguments).current_dir(dir).envs(env.iter().copied());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs keygate to its end.
+#[track_caller]
+pub(crate) fn run(arguments: &[&str], dir: &Path, env: &[(&str, &str)]) -> Output {
+    let mut child = command(arguments, dir, env).spawn().expect("the binary starts");
+    let stdout = whole(child.stdout.take().expect("its stdout is a pipe"));
+    let stderr = whole(child.stderr.take().expect("its stderr is a pipe"));
+    let ended = holds_within(DEADLINE, || matches!(child.try_wait(), Ok(Some(_))));
+    let _ = child.kill();
+    let status = child.wait().expect("a child can be waited for");
+    let text = |stream: JoinHandle<String>| stream.join().expect("reading does not panic");
+    let output = Output { code: status.code(), stdout: text(stdout), stderr: text(stderr) };
+    assert!(ended, "keygate {arguments:?} does not end: {output:?}");
+    output
+}
+
+/// Reads a stream to its end while the process runs, so that no pipe fills up.
+fn whole(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
