@@ -1,0 +1,47 @@
+#!/bin/sh
+# Installs what the tests run besides cargo: nginx, python3, node, curl and openssl, with apt, and
+# only what is missing. Run again, it does nothing. Not as root, it prints the command instead.
+set -eu
+
+missing=''
+# need COMMAND PACKAGE: the package is wanted if there is no such command.
+need() {
+  if command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; then
+    echo "$1: there"
+  else
+    echo "$1: missing (package $2)"
+    missing="$missing $2"
+  fi
+}
+need nginx nginx
+need python3 python3
+need node nodejs
+need curl curl
+need openssl openssl
+
+if [ -n "$missing" ]; then
+  install="apt-get install --yes --no-install-recommends$missing"
+  if ! command -v apt-get >/dev/null; then
+    echo "There is no apt-get here; install these with your package manager:$missing" >&2
+    exit 1
+  elif [ "$(id -u)" -ne 0 ]; then
+    echo "Not root; run: sudo apt-get update && sudo $install" >&2
+    exit 1
+  fi
+  echo "Running: apt-get update && $install"
+  apt-get update --quiet=2
+  # shellcheck disable=SC2086 # several packages are several words
+  DEBIAN_FRONTEND=noninteractive $install
+fi
+
+# oldest COMMAND MAJOR MINOR, "X.Y…" on the standard input: fails if that is older.
+oldest() {
+  IFS=. read -r major minor _
+  if [ "$major" -lt "$2" ] || { [ "$major" -eq "$2" ] && [ "$minor" -lt "$3" ]; }; then
+    echo "$1 is $major.$minor; the tests need $2.$3 or later" >&2
+    exit 1
+  fi
+}
+python3 --version | cut -d' ' -f2 | oldest python3 3 9
+node --version | tr -d v | oldest node 18 0
+echo 'The tests have all they need.'
