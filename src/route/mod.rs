@@ -1,27 +1,10 @@
 //! Host, path and method to a location, by every reading of the path; pure.
 
+mod pattern;
+
 use http::Method;
-use regex::bytes::Regex;
 
-/// A location's `path`.
-#[derive(Clone, Debug)]
-pub enum PathPattern {
-    /// `=/exact`
-    Exact(String),
-    /// `/prefix`, which matches at a segment boundary only.
-    Prefix(String),
-    /// `~regex`
-    Regex(Regex),
-}
-
-/// One of a location's `host`s.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostPattern {
-    /// This host, in lower case.
-    Exact(String),
-    /// Every host below this one, in lower case and without the `*.`.
-    Below(String),
-}
+pub use pattern::{HostPattern, PathPattern};
 
 /// What leads to one location.
 #[derive(Clone, Debug)]
@@ -30,19 +13,26 @@ pub struct Route {
     pub path: PathPattern,
     /// The hosts; empty: any.
     pub hosts: Vec<HostPattern>,
-    /// The methods; empty: any.
+    /// The methods; empty: any. `HEAD` is not `GET`.
     pub methods: Vec<Method>,
     /// Equal for locations that are guarded by the same plugins.
     pub guard: usize,
 }
 
-/// What a request leads to.
+/// What a request leads to; locations are indices into the routes that the router was made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// To no location.
     Nowhere,
-    /// To this location, an index into the routes that the router was made of.
-    Location(usize),
+    /// To one location.
+    Location {
+        /// The location that serves the request: where the path leads as it came.
+        index: usize,
+        /// Other locations that some reading of the path leads to. They have the same guard; what
+        /// is decided by a location's name (as a key's `locations`) must hold for all of them.
+        /// Empty, and not allocated, for a path that has one reading.
+        also: Vec<usize>,
+    },
     /// To differently guarded locations, depending on who reads the path.
     Ambiguous,
 }
