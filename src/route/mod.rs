@@ -1,10 +1,15 @@
 //! Host, path and method to a location, by every reading of the path; pure.
 
 mod pattern;
+mod readings;
+#[cfg(test)]
+mod tests;
 
 use http::Method;
 
-pub use pattern::{HostPattern, PathPattern};
+use pattern::Look;
+pub use pattern::{CaseRegex, HostPattern, Literal, PathPattern};
+use readings::Shape;
 
 /// What leads to one location.
 #[derive(Clone, Debug)]
@@ -41,17 +46,153 @@ pub enum Choice {
 #[derive(Debug)]
 pub struct Router {
     routes: Vec<Route>,
+    /// For each host that is named in full, in order of the names.
+    hosts: Vec<(String, Table)>,
+    /// For each `*.host`, the longest first.
+    below: Vec<(String, Table)>,
+    /// For every host.
+    any: Table,
+    /// Whether a lower-case path may lead elsewhere when case does not count.
+    has_case: bool,
+    /// Whether a path without a slash at its end may lead elsewhere when that slash does not count.
+    has_slash: bool,
 }
+
+/// Indices of routes, in the order in which they are tried.
+type Table = Vec<usize>;
 
 impl Router {
     /// A router over routes in the order of the files.
     pub fn new(routes: Vec<Route>) -> Self {
-        Self { routes }
+        let has_case = routes.iter().any(|route| route.path.has_case());
+        let has_slash = routes.iter().any(|route| route.path.has_slash());
+        let mut router =
+            Self { routes, hosts: vec![], below: vec![], any: vec![], has_case, has_slash };
+        for index in 0..router.routes.len() {
+            let hosts = router.routes[index].hosts.clone();
+            if hosts.is_empty() {
+                router.any.push(index);
+            }
+            for host in hosts {
+                let (tables, host) = match host {
+                    HostPattern::Exact(host) => (&mut router.hosts, host),
+                    HostPattern::Below(host) => (&mut router.below, host),
+                };
+                match tables.iter_mut().find(|(known, _)| *known == host) {
+                    Some((_, table)) => table.push(index),
+                    None => tables.push((host, vec![index])),
+                }
+            }
+        }
+        router.hosts.sort();
+        router.below.sort_by_key(|(host, _)| std::cmp::Reverse(host.len()));
+        let named = router.hosts.iter_mut().chain(&mut router.below).map(|(_, table)| table);
+        for table in named.chain([&mut router.any]) {
+            // The sort is stable: what ranks equal stays in the order of the files.
+            table.sort_by_key(|&index| router.routes[index].path.rank());
+        }
+        router
     }
 
     /// Chooses a location. `host` is without port; `path` is as it came, without the query.
-    pub fn choose(&self, _method: &Method, _host: Option<&str>, _path: &str) -> Choice {
-        let _ = &self.routes;
-        Choice::Nowhere
+    ///
+    /// Where a host is named in full, its locations come first, then those of `*.host`, the longest
+    /// first, then those without a host. Within each, exact paths come before prefixes, the longest
+    /// first, and these before regexes, in the order of the files.
+    pub fn choose(&self, method: &Method, host: Option<&str>, path: &str) -> Choice {
+        let path = path.as_bytes();
+        if path.first() != Some(&b'/') {
+            return Choice::Nowhere;
+        }
+        let host = host.map(|host| host.strip_suffix('.').unwrap_or(host));
+        let asked = Asked { router: self, method, host, named: self.named(host) };
+        let shape = Shape::of(path);
+        if shape.plain {
+            return asked.choose(path, shape.upper || self.has_case);
+        }
+        asked.choose_by_all_readings(readings::upper_case_escapes(path))
     }
+
+    /// The routes of a host that is named in full.
+    fn named(&self, host: Option<&str>) -> Option<&Table> {
+        let host = host?;
+        let found = self.hosts.binary_search_by(|(known, _)| {
+            known.bytes().cmp(host.bytes().map(|byte| byte.to_ascii_lowercase()))
+        });
+        found.ok().map(|at| &self.hosts[at].1)
+    }
+}
+
+/// One request's question.
+struct Asked<'a> {
+    router: &'a Router,
+    method: &'a Method,
+    host: Option<&'a str>,
+    named: Option<&'a Table>,
+}
+
+impl Asked<'_> {
+    /// For a path with one reading.
+    fn choose(&self, path: &[u8], fold: bool) -> Choice {
+        let Some(index) = self.find(path, Look::STRICT) else { return Choice::Nowhere };
+        let mut also = Vec::new();
+        if self.agrees(index, path, fold, &mut also) {
+            Choice::Location { index, also }
+        } else {
+            Choice::Ambiguous
+        }
+    }
+
+    fn choose_by_all_readings(&self, path: Vec<u8>) -> Choice {
+        let Some(index) = self.find(&path, Look::STRICT) else { return Choice::Nowhere };
+        let Some(readings) = readings::readings(path) else { return Choice::Ambiguous };
+        let mut also = Vec::new();
+        if readings.iter().all(|reading| self.agrees(index, reading, true, &mut also)) {
+            Choice::Location { index, also }
+        } else {
+            Choice::Ambiguous
+        }
+    }
+
+    /// Whether a reading leads to locations with the same guard, however it is looked at.
+    fn agrees(&self, index: usize, reading: &[u8], fold: bool, also: &mut Vec<usize>) -> bool {
+        let slash = self.router.has_slash || (reading.len() > 1 && reading.ends_with(b"/"));
+        let guard = self.router.routes[index].guard;
+        [(false, false), (true, false), (false, true), (true, true)]
+            .into_iter()
+            .filter(|&(folded, slashed)| (fold || !folded) && (slash || !slashed))
+            .all(|(fold, slash)| match self.find(reading, Look { fold, slash }) {
+                Some(found) if self.router.routes[found].guard == guard => {
+                    if found != index && !also.contains(&found) {
+                        also.push(found);
+                    }
+                    true
+                }
+                _ => false,
+            })
+    }
+
+    fn find(&self, path: &[u8], look: Look) -> Option<usize> {
+        let below = self.router.below.iter();
+        let below =
+            below.filter(|(domain, _)| self.host.is_some_and(|host| is_below(host, domain)));
+        self.named
+            .into_iter()
+            .chain(below.map(|(_, table)| table))
+            .chain([&self.router.any])
+            .flatten()
+            .copied()
+            .find(|&index| self.fits(&self.router.routes[index], path, look))
+    }
+
+    fn fits(&self, route: &Route, path: &[u8], look: Look) -> bool {
+        route.path.fits(path, look)
+            && (route.methods.is_empty() || route.methods.contains(self.method))
+    }
+}
+
+fn is_below(host: &str, domain: &str) -> bool {
+    host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at)).is_some_and(
+        |(below, end)| below.len() > 1 && below.ends_with('.') && end.eq_ignore_ascii_case(domain),
+    )
 }

@@ -1,9 +1,12 @@
 //! What a location's `path` and `host` may say, and whether one path or host fits it.
 
-use std::fmt;
+use std::cmp::Reverse;
 use std::net::Ipv6Addr;
+use std::{fmt, iter};
 
 use regex::bytes::{Regex, RegexBuilder};
+
+use super::readings::{decode, readings, upper_case_escapes};
 
 /// The most memory that one compiled regex may take; it bounds the time that compiling takes too.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
@@ -15,11 +18,41 @@ const HOST_LIMIT: usize = 253;
 #[derive(Clone, Debug)]
 pub enum PathPattern {
     /// `=/exact`
-    Exact(String),
-    /// `/prefix`, which matches at a segment boundary only; kept without the slashes at its end.
-    Prefix(String),
-    /// `~regex`, and the same without regard to case.
-    Regex(Regex, Regex),
+    Exact(Literal),
+    /// `/prefix`, which matches at a segment boundary only; kept without the slash at its end.
+    Prefix(Literal),
+    /// `~regex`
+    Regex(CaseRegex),
+}
+
+/// A path that is compared byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Literal {
+    /// As it was written, with its escapes in upper case.
+    written: String,
+    /// With its escapes decoded: how a reading of a request may have it.
+    decoded: Vec<u8>,
+}
+
+/// A regex, and the same without regard to case.
+#[derive(Clone, Debug)]
+pub struct CaseRegex {
+    written: Regex,
+    folded: Regex,
+}
+
+/// How a path is compared with a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Without regard to case.
+    pub(super) fold: bool,
+    /// Without regard to slashes at the end, as many frameworks do.
+    pub(super) slash: bool,
+}
+
+impl Look {
+    /// As the pattern was written.
+    pub(super) const STRICT: Self = Self { fold: false, slash: false };
 }
 
 impl PathPattern {
@@ -33,14 +66,73 @@ impl PathPattern {
             None => Err("the path is empty; \"/\" matches every path".to_owned()),
             Some(b'~') => parse_regex(&text[1..]),
             Some(b'=') => parse_literal(&text[1..]).map(Self::Exact),
-            Some(b'/') => {
-                parse_literal(text).map(|path| Self::Prefix(path.trim_end_matches('/').to_owned()))
-            }
+            Some(b'/') => parse_literal(text.strip_suffix('/').unwrap_or(text)).map(Self::Prefix),
             Some(_) => Err("a path begins with \"/\" (a prefix), \"=/\" (this path only) or \
                             \"~\" (a regex)"
                 .to_owned()),
         }
     }
+
+    /// Whether a path, or a reading of one, fits.
+    pub(super) fn fits(&self, path: &[u8], look: Look) -> bool {
+        let trimmed = if look.slash { trim_slashes(path) } else { path };
+        match self {
+            Self::Exact(literal) => literal.forms().any(|form| {
+                let form = if look.slash { trim_slashes(form) } else { form };
+                equal(form, trimmed, look.fold)
+            }),
+            Self::Prefix(literal) => literal.forms().any(|form| is_prefix(form, path, look.fold)),
+            Self::Regex(regex) => {
+                let regex = if look.fold { &regex.folded } else { &regex.written };
+                regex.is_match(path) || (look.slash && regex.is_match(trimmed))
+            }
+        }
+    }
+
+    /// Whether a lower-case path may fit only when case does not count.
+    pub(super) fn has_case(&self) -> bool {
+        match self {
+            Self::Exact(path) | Self::Prefix(path) => {
+                path.decoded.iter().any(u8::is_ascii_uppercase)
+            }
+            Self::Regex(_) => true,
+        }
+    }
+
+    /// Whether a path without a slash at its end may fit only when that slash does not count.
+    pub(super) fn has_slash(&self) -> bool {
+        matches!(self, Self::Exact(path) if path.decoded.len() > 1 && path.decoded.ends_with(b"/"))
+    }
+
+    /// Before whom a pattern is tried: exact paths, then prefixes, the longest first, then regexes.
+    pub(super) fn rank(&self) -> (u8, Reverse<usize>) {
+        match self {
+            Self::Exact(_) => (0, Reverse(0)),
+            Self::Prefix(path) => (1, Reverse(path.decoded.len())),
+            Self::Regex(_) => (2, Reverse(0)),
+        }
+    }
+}
+
+impl Literal {
+    fn forms(&self) -> impl Iterator<Item = &[u8]> {
+        let escaped = self.decoded.len() != self.written.len();
+        iter::once(self.written.as_bytes()).chain(escaped.then_some(&self.decoded[..]))
+    }
+}
+
+fn trim_slashes(path: &[u8]) -> &[u8] {
+    let kept = path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+    &path[..kept]
+}
+
+fn equal(a: &[u8], b: &[u8], fold: bool) -> bool {
+    if fold { a.eq_ignore_ascii_case(b) } else { a == b }
+}
+
+fn is_prefix(prefix: &[u8], path: &[u8], fold: bool) -> bool {
+    matches!(path.get(prefix.len()), None | Some(b'/'))
+        && path.get(..prefix.len()).is_some_and(|start| equal(prefix, start, fold))
 }
 
 /// Equal are patterns that match the same because they say the same.
@@ -48,7 +140,7 @@ impl PartialEq for PathPattern {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(a), Self::Exact(b)) | (Self::Prefix(a), Self::Prefix(b)) => a == b,
-            (Self::Regex(a, _), Self::Regex(b, _)) => a.as_str() == b.as_str(),
+            (Self::Regex(a), Self::Regex(b)) => a.written.as_str() == b.written.as_str(),
             _ => false,
         }
     }
@@ -59,9 +151,9 @@ impl Eq for PathPattern {}
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exact(path) => write!(f, "={path}"),
-            Self::Prefix(path) => write!(f, "{path}/"),
-            Self::Regex(regex, _) => write!(f, "~{}", regex.as_str()),
+            Self::Exact(path) => write!(f, "={}", path.written),
+            Self::Prefix(path) => write!(f, "{}/", path.written),
+            Self::Regex(regex) => write!(f, "~{}", regex.written.as_str()),
         }
     }
 }
@@ -74,15 +166,14 @@ fn parse_regex(source: &str) -> Result<PathPattern, String> {
         RegexBuilder::new(source).case_insensitive(fold).size_limit(REGEX_SIZE_LIMIT).build()
     };
     match (build(false), build(true)) {
-        (Ok(exact), Ok(folded)) => Ok(PathPattern::Regex(exact, folded)),
+        (Ok(written), Ok(folded)) => Ok(PathPattern::Regex(CaseRegex { written, folded })),
         (Err(error), _) | (_, Err(error)) => Err(format!("the regex does not compile: {error}")),
     }
 }
 
-/// Reads a path that is compared byte for byte, with its escapes in upper case (RFC 3986, section
-/// 6.2.2.1).
-fn parse_literal(text: &str) -> Result<String, String> {
-    if !text.starts_with('/') {
+/// Reads a path that is compared byte for byte; empty is what is left of the prefix `/`.
+fn parse_literal(text: &str) -> Result<Literal, String> {
+    if !text.is_empty() && !text.starts_with('/') {
         return Err("after \"=\" the path begins with \"/\"".to_owned());
     }
     if let Some(refused) = text.chars().find(|&c| !c.is_ascii_graphic() || "?#\\".contains(c)) {
@@ -94,37 +185,40 @@ fn parse_literal(text: &str) -> Result<String, String> {
             _ => "a path holds ASCII only; percent-encode the rest as UTF-8".to_owned(),
         });
     }
-    if text.contains("//") {
-        return Err("a path with \"//\" could be read in two ways".to_owned());
-    }
-    if text.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err("a path with \".\" or \"..\" segments could be read in two ways".to_owned());
-    }
-    if text.contains(';') {
-        return Err("what follows \";\" in a segment may be read as a parameter of it".to_owned());
-    }
-    upper_case_escapes(text)
+    check_escapes(text)?;
+    let written = upper_case_escapes(text.as_bytes());
+    let decoded = decode(&written, |_| true).unwrap_or_else(|| written.clone());
+    let written = String::from_utf8(written).map_err(|error| error.to_string())?;
+    let literal = Literal { written, decoded };
+    check_readings(&literal)?;
+    Ok(literal)
 }
 
-/// Refuses escapes that some read as what they stand for and some do not: a request that matched
-/// them would always be ambiguous.
-fn upper_case_escapes(text: &str) -> Result<String, String> {
-    let mut upper = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        let hex = after.get(..2).filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) else {
+fn check_escapes(text: &str) -> Result<(), String> {
+    for after in text.split('%').skip(1) {
+        let hex = after.bytes().take(2).filter(u8::is_ascii_hexdigit).count();
+        if hex < 2 {
             return Err("after \"%\" two hexadecimal digits are needed".to_owned());
-        };
-        if !(byte >= 0x80 || b" \"<>[]^`{|}".contains(&byte)) {
-            return Err(format!("%{byte:02X} could be read in two ways; write it as it is"));
         }
-        upper.push_str(before);
-        upper.push_str(&format!("%{byte:02X}"));
-        rest = &after[2..];
     }
-    upper.push_str(rest);
-    Ok(upper)
+    Ok(())
+}
+
+/// Refuses a path that some reading of it does not fit: every request to it would be ambiguous.
+fn check_readings(literal: &Literal) -> Result<(), String> {
+    let fits =
+        |reading: &[u8]| literal.forms().any(|form| trim_slashes(form) == trim_slashes(reading));
+    let path = if literal.written.is_empty() { "/" } else { &literal.written };
+    match readings(path.as_bytes().to_vec()) {
+        Some(all) => match all.iter().find(|reading| !fits(reading)) {
+            None => Ok(()),
+            Some(reading) => Err(format!(
+                "servers differ on how they read this path; \"{}\" is one way",
+                reading.escape_ascii()
+            )),
+        },
+        None => Err("servers differ on how they read this path".to_owned()),
+    }
 }
 
 /// One of a location's `host`s.
