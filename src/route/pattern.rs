@@ -6,7 +6,7 @@ use std::{fmt, iter};
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::readings::{decode, readings, upper_case_escapes};
+use super::readings::{decode, escaped, is_unreserved, readings, upper_case_escapes};
 
 /// The most memory that one compiled regex may take; it bounds the time that compiling takes too.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
@@ -65,8 +65,11 @@ impl PathPattern {
         match text.as_bytes().first() {
             None => Err("the path is empty; \"/\" matches every path".to_owned()),
             Some(b'~') => parse_regex(&text[1..]),
+            Some(b'=') if !text.starts_with("=/") => {
+                Err("after \"=\" the path begins with \"/\"".to_owned())
+            }
             Some(b'=') => parse_literal(&text[1..]).map(Self::Exact),
-            Some(b'/') => parse_literal(text.strip_suffix('/').unwrap_or(text)).map(Self::Prefix),
+            Some(b'/') => parse_literal(text).map(|path| Self::Prefix(path.without_slash())),
             Some(_) => Err("a path begins with \"/\" (a prefix), \"=/\" (this path only) or \
                             \"~\" (a regex)"
                 .to_owned()),
@@ -115,6 +118,12 @@ impl PathPattern {
 }
 
 impl Literal {
+    fn without_slash(mut self) -> Self {
+        self.written.truncate(trim_slashes(self.written.as_bytes()).len());
+        self.decoded.truncate(trim_slashes(&self.decoded).len());
+        self
+    }
+
     fn forms(&self) -> impl Iterator<Item = &[u8]> {
         let escaped = self.decoded.len() != self.written.len();
         iter::once(self.written.as_bytes()).chain(escaped.then_some(&self.decoded[..]))
@@ -171,11 +180,8 @@ fn parse_regex(source: &str) -> Result<PathPattern, String> {
     }
 }
 
-/// Reads a path that is compared byte for byte; empty is what is left of the prefix `/`.
+/// Reads a path that is compared byte for byte.
 fn parse_literal(text: &str) -> Result<Literal, String> {
-    if !text.is_empty() && !text.starts_with('/') {
-        return Err("after \"=\" the path begins with \"/\"".to_owned());
-    }
     if let Some(refused) = text.chars().find(|&c| !c.is_ascii_graphic() || "?#\\".contains(c)) {
         return Err(match refused {
             '?' | '#' => format!("a path ends before \"{refused}\"; only the path is compared"),
@@ -194,11 +200,15 @@ fn parse_literal(text: &str) -> Result<Literal, String> {
     Ok(literal)
 }
 
+/// Refuses what is no escape, and escapes that only make a path hard to read.
 fn check_escapes(text: &str) -> Result<(), String> {
-    for after in text.split('%').skip(1) {
-        let hex = after.bytes().take(2).filter(u8::is_ascii_hexdigit).count();
-        if hex < 2 {
-            return Err("after \"%\" two hexadecimal digits are needed".to_owned());
+    for (at, _) in text.match_indices('%') {
+        match escaped(&text.as_bytes()[at..]) {
+            None => return Err("after \"%\" two hexadecimal digits are needed".to_owned()),
+            Some(byte) if byte == b'/' || is_unreserved(byte) => {
+                return Err(format!("write \"{}\" as it is", char::from(byte)));
+            }
+            Some(_) => {}
         }
     }
     Ok(())
@@ -206,10 +216,8 @@ fn check_escapes(text: &str) -> Result<(), String> {
 
 /// Refuses a path that some reading of it does not fit: every request to it would be ambiguous.
 fn check_readings(literal: &Literal) -> Result<(), String> {
-    let fits =
-        |reading: &[u8]| literal.forms().any(|form| trim_slashes(form) == trim_slashes(reading));
-    let path = if literal.written.is_empty() { "/" } else { &literal.written };
-    match readings(path.as_bytes().to_vec()) {
+    let fits = |reading: &[u8]| literal.forms().any(|form| form == reading);
+    match readings(literal.written.clone().into_bytes()) {
         Some(all) => match all.iter().find(|reading| !fits(reading)) {
             None => Ok(()),
             Some(reading) => Err(format!(

@@ -125,7 +125,7 @@ pub(super) fn decode(path: &[u8], choose: fn(u8) -> bool) -> Option<Vec<u8>> {
 }
 
 /// The byte that an escape at the beginning stands for.
-fn escaped(rest: &[u8]) -> Option<u8> {
+pub(super) fn escaped(rest: &[u8]) -> Option<u8> {
     match rest {
         [b'%', high, low, ..] => Some(hex(*high)? << 4 | hex(*low)?),
         _ => None,
@@ -137,7 +137,7 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// RFC 3986, section 2.3.
-fn is_unreserved(byte: u8) -> bool {
+pub(super) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 

@@ -105,6 +105,20 @@ fn what_some_server_takes_for_a_guarded_path_is_refused() {
         "/admin./x",
         "/admin%20.%20/x",
         "/public/..%20/admin",
+    ] {
+        check(OPEN_ROOT, &format!("GET {path}"), "ambiguous");
+    }
+    for path in ["/admin/%2e%2e/public/x", "/admin/../public/x", "/admin/../x"] {
+        check(OPEN_ROOT, &format!("GET {path}"), "ambiguous");
+    }
+    for path in ["/admin/x/%2e", "/admin/x/y/..", "/admin//x", "/admin/a%2fb", "/admin/%5c"] {
+        check(OPEN_ROOT, &format!("GET {path}"), "/admin/");
+    }
+}
+
+#[test]
+fn decoding_twice_or_in_part_or_beyond_ascii_is_thought_of() {
+    for path in [
         "/%2561dmin/x",
         "/%252e%252e/admin/x",
         "/public/%252e%252e/admin/x",
@@ -133,12 +147,6 @@ fn what_some_server_takes_for_a_guarded_path_is_refused() {
         "/public//../../admin",
     ] {
         check(OPEN_ROOT, &format!("GET {path}"), "ambiguous");
-    }
-    for path in ["/admin/%2e%2e/public/x", "/admin/../public/x", "/admin/../x"] {
-        check(OPEN_ROOT, &format!("GET {path}"), "ambiguous");
-    }
-    for path in ["/admin/x/%2e", "/admin/x/y/..", "/admin//x", "/admin/a%2fb", "/admin/%5c"] {
-        check(OPEN_ROOT, &format!("GET {path}"), "/admin/");
     }
 }
 
@@ -306,11 +314,11 @@ fn a_path_says_what_it_is_or_what_is_wrong() {
         ("/a;b", "servers differ"),
         ("/a.", "servers differ"),
         ("/a%20/b", "servers differ"),
-        ("/%61", "servers differ"),
-        ("/a%2Fb", "servers differ"),
+        ("/%61", "as it is"),
+        ("/a%2Fb", "as it is"),
         ("/a%5Cb", "servers differ"),
         ("/a%00", "servers differ"),
-        ("/%25", "servers differ"),
+        ("/%2561", "servers differ"),
         ("/%u0061", "hexadecimal"),
         ("/%EF%BC%8F", "servers differ"),
     ] {
