@@ -1,0 +1,87 @@
+"""A deterministic client: one request at a time, on one connection, the same bytes on every run."""
+
+import socket
+import time
+
+
+class Client:
+    """Sends one fixed request to a proxy, again and again."""
+
+    def __init__(self, port, path, key=None, close=False):
+        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+        if key:
+            lines.append(f"X-Api-Key: {key}")
+        if close:
+            lines.append("Connection: close")
+        self.port = port
+        self.close = close
+        self.request = ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    def connect(self):
+        """Opens a connection to the proxy."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def ask(self, connection):
+        """Sends the request once and returns the status and the body of the answer."""
+        connection.sendall(self.request)
+        return read_answer(connection)
+
+    def send(self, count):
+        """Sends `count` requests and returns the last answer."""
+        connection, answer = None, None
+        for _ in range(count):
+            connection = connection or self.connect()
+            answer = self.ask(connection)
+            if self.close:
+                connection.close()
+                connection = None
+        if connection:
+            connection.close()
+        return answer
+
+
+def read_answer(connection):
+    """Reads one answer that has a Content-Length."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += receive(connection)
+    head, _, body = received.partition(b"\r\n\r\n")
+    status, *fields = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    missing = int(headers["content-length"]) - len(body)
+    parts = [body]
+    while missing > 0:
+        parts.append(receive(connection))
+        missing -= len(parts[-1])
+    return int(status.split()[1]), b"".join(parts)
+
+
+def receive(connection):
+    """Reads what is there; an end in the middle of an answer is an error."""
+    data = connection.recv(1 << 18)
+    if not data:
+        raise ConnectionError("the proxy closed the connection in the middle of an answer")
+    return data
+
+
+def wait_until_listening(port, process, seconds=60):
+    """Waits until something accepts on `port`; fails if the process ends first."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args[0]} ended with {process.returncode} before it listened")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError(f"{process.args[0]} does not listen after {seconds} s")
+
+
+def free_port():
+    """A port that nothing listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -1,0 +1,129 @@
+"""What is measured: processor time and memory of a process tree, wrk's figures, instructions, system calls."""
+
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+from proxies import HERE, LOAD_CORE
+
+
+def tree(root):
+    """The process `root` and all its descendants."""
+    children = collections.defaultdict(list)
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        children[int(after_name[1])].append(int(stat.parent.name))
+    found = [root]
+    for pid in found:
+        found.extend(children[pid])
+    return found
+
+
+def cpu_ns(root):
+    """Nanoseconds that all threads of the tree have run, in user and kernel mode."""
+    total = 0
+    for pid in tree(root):
+        for schedule in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):  # the thread ended meanwhile
+                total += int(schedule.read_text().split()[0])
+    return total
+
+
+def memory_bytes(root):
+    """Proportional set size of the tree: resident memory, with what processes share counted once."""
+    rollups = (pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in tree(root))
+    return sum(int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.M)[1]) for rollup in rollups) * 1024
+
+
+def idle_connection_bytes(proxy, client, count):
+    """Memory that a fresh proxy keeps for each connection that has had one answer and now waits."""
+    with proxy.start() as process, contextlib.ExitStack() as idle:
+        client.send(100)
+        before = memory_bytes(process.pid)
+        for _ in range(count):
+            client.ask(idle.enter_context(client.connect()))
+        return (memory_bytes(process.pid) - before) / count
+
+
+def load(proxy, case, connections, seconds):
+    """Puts load on the proxy for some seconds; every answer must have the expected status."""
+    keys = {"valid": "keys.txt", "wrong": "wrong-keys.txt", "missing": None}[case.key]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "load.lua",
+               f"http://127.0.0.1:{proxy.port}{case.path}", "--",
+               proxy.bench.folder / keys if keys else "-", "close" if case.close else "keep"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=seconds + 30,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}), check=True)
+    figures = json.loads(re.search(r"FIGURES (.*)", done.stdout)[1])
+    expected = figures["requests"] if case.status >= 400 else 0
+    if figures["broken"] or figures["refused"] != expected or not figures["requests"]:
+        raise RuntimeError(f"{proxy.name}, case {case.name}: not every answer was {case.status}: {figures}")
+    return figures
+
+
+def round_figures(proxy, process, case, connections, seconds):
+    """One round: wrk's figures, and the proxy's processor time for each request."""
+    before = cpu_ns(process.pid)
+    figures = load(proxy, case, connections, seconds)
+    spent = cpu_ns(process.pid) - before
+    os.truncate(proxy.log, 0)  # opened for appending by all three; bounds the disk
+    return {
+        "cpu_us": spent / 1e3 / figures["requests"],
+        "rate": figures["requests"] / figures["seconds"],
+        "p50_ms": figures["p50_us"] / 1e3,
+        "p99_ms": figures["p99_us"] / 1e3,
+        "busy": spent / 1e9 / figures["seconds"],
+    }
+
+
+def callgrind(proxy, client, count, out):
+    """Instructions in user space of the whole life of the proxy, with `count` requests in it, and where they went."""
+    tool = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
+    with proxy.start(tool):
+        client.send(count)
+    total = int(re.search(r"^(?:totals|summary): (\d+)", pathlib.Path(out).read_text(), re.M)[1])
+    return collections.Counter(total=total)
+
+
+def strace(proxy, client, count, out):
+    """System calls of the whole life of the proxy, with `count` requests in it, by name."""
+    with proxy.start(["strace", "-f", "-c", "-o", out]):
+        client.send(count)
+    calls = collections.Counter()
+    for line in pathlib.Path(out).read_text().splitlines():
+        fields = line.split()
+        if fields and re.fullmatch(r"[0-9.]+", fields[0]) and fields[-1] != "total":
+            calls[fields[-1]] += int(fields[3])
+    return calls
+
+
+def per_request(tool, proxy, client, count, out):
+    """What one request costs: the difference between a life with 3N requests and one with N, divided by 2N."""
+    small = tool(proxy, client, count, f"{out}-{count}")
+    large = tool(proxy, client, 3 * count, f"{out}-{3 * count}")
+    return {name: (large[name] - small[name]) / (2 * count) for name in large}
+
+
+def costly_functions(out, count, inclusive, limit):
+    """The functions with the most instructions per request, by the same difference."""
+    small, large = (functions(f"{out}-{times * count}", inclusive) for times in (1, 3))
+    costs = {name: (large[name] - small[name]) / (2 * count) for name in large}
+    return sorted(costs.items(), key=lambda item: -item[1])[:limit]
+
+
+def functions(out, inclusive):
+    """Instructions by function of one run, as callgrind_annotate lists them."""
+    command = ["callgrind_annotate", "--threshold=100", "--auto=no", f"--inclusive={'yes' if inclusive else 'no'}", out]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    costs = collections.Counter()
+    for line in text.splitlines():
+        listed = re.match(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+(.*?)(?: \[[^\]]*\])?$", line)
+        if listed and listed[2] != "PROGRAM TOTALS":
+            costs[listed[2]] += int(listed[1].replace(",", ""))
+    return costs

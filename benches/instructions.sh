@@ -1,0 +1,15 @@
+#!/bin/sh
+# Prints how many user-space instructions keygate spends on one guarded GET, exactly and repeatably, and where.
+# Usage: instructions.sh [FUNCTIONS]   how many of the most costly functions to list (default 0)
+# KEYGATE=path counts that binary instead of building one with line tables.
+set -eu
+cd "$(dirname "$0")"
+
+if [ -z "${KEYGATE:-}" ]; then
+    # Its own target folder: the flag would otherwise rebuild the ordinary release binary each time.
+    target=${CARGO_TARGET_DIR:-$PWD/../target}/instructions
+    CARGO_PROFILE_RELEASE_DEBUG=line-tables-only cargo build --release --manifest-path ../Cargo.toml --target-dir "$target"
+    KEYGATE=$target/release/keygate
+fi
+exec python3 compare/compare.py --keygate "$KEYGATE" --proxies keygate --cases get \
+    --rounds 0 --idle 0 --no-system-calls --functions "${1:-0}"
