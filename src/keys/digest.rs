@@ -1,0 +1,115 @@
+//! What is kept of a key.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+/// What a digest begins with where it is written.
+pub const SCHEME: &str = "sha256:";
+
+/// How many bytes a digest has.
+pub const LENGTH: usize = 32;
+
+/// The SHA-256 of a key. It has no `==` and no `Display`: it is compared in constant time, and a
+/// short key could be guessed from it.
+#[derive(Clone, Copy)]
+pub struct Digest([u8; LENGTH]);
+
+impl Digest {
+    /// Digests a key.
+    pub fn of(key: &[u8]) -> Self {
+        Self(Sha256::digest(key).into())
+    }
+
+    /// Reads `sha256:` and 64 hexadecimal digits in any case.
+    ///
+    /// # Errors
+    ///
+    /// When it is anything else; the sentence holds nothing of it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let (digits, rest) = text.strip_prefix(SCHEME).unwrap_or_default().as_bytes().as_chunks();
+        let pairs: Option<Vec<u8>> = digits.iter().map(byte).collect();
+        match pairs.map(<[u8; LENGTH]>::try_from) {
+            Some(Ok(digest)) if rest.is_empty() => Ok(Self(digest)),
+            _ => Err("a digest is \"sha256:\" and 64 hexadecimal digits"),
+        }
+    }
+
+    /// How it is written in a configuration.
+    pub fn written(&self) -> String {
+        let mut text = SCHEME.to_owned();
+        for byte in self.0 {
+            text.extend(
+                [byte >> 4, byte & 15]
+                    .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+            );
+        }
+        text
+    }
+
+    /// The bytes, for looking up.
+    pub(super) fn bytes(&self) -> &[u8; LENGTH] {
+        &self.0
+    }
+}
+
+/// The byte that two hexadecimal digits stand for.
+fn byte(pair: &[u8; 2]) -> Option<u8> {
+    let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+    u8::try_from(high? << 4 | low?).ok()
+}
+
+impl ConstantTimeEq for Digest {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-2, appendix B.1.
+    const ABC: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn a_digest_is_written_as_it_is_read() {
+        let digest = Digest::of(b"abc");
+        assert_eq!(digest.written(), ABC);
+        for text in [ABC.to_owned(), ABC.to_uppercase().replace("SHA", "sha")] {
+            assert!(bool::from(Digest::parse(&text).unwrap().ct_eq(&digest)));
+        }
+        assert!(!bool::from(Digest::of(b"abd").ct_eq(&digest)));
+        assert_eq!(format!("{digest:?}"), "[secret]");
+    }
+
+    #[track_caller]
+    fn check_refused(text: &str) {
+        let error = Digest::parse(text).expect_err("it is no digest");
+        assert!(error.contains("64"));
+    }
+
+    #[test]
+    fn what_is_not_64_digits_is_no_digest() {
+        check_refused("");
+        check_refused("sha256:");
+        check_refused(&ABC["sha256:".len()..]);
+        check_refused(&ABC[..ABC.len() - 1]);
+        check_refused(&ABC[..ABC.len() - 2]);
+        check_refused(&format!("{ABC}0"));
+        check_refused(&format!("{ABC}00"));
+        check_refused(&format!("{} ", &ABC[..ABC.len() - 1]));
+        check_refused(&ABC.replace("ba", "+a"));
+        check_refused(&ABC.replace("ba", "gg"));
+        check_refused(&ABC.replace("sha256", "SHA256"));
+        check_refused(&ABC.replace("sha256", "sha512"));
+        check_refused(&format!("{}é", &ABC[..ABC.len() - 2]));
+    }
+}
