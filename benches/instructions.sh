@@ -3,6 +3,7 @@
 # Usage: instructions.sh [FUNCTIONS]   how many of the most costly functions to list (default 0)
 # KEYGATE=path counts that binary instead of building one with line tables.
 set -eu
+[ -z "${KEYGATE:-}" ] || KEYGATE=$(realpath "$KEYGATE")
 cd "$(dirname "$0")"
 
 if [ -z "${KEYGATE:-}" ]; then

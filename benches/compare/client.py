@@ -67,17 +67,15 @@ def receive(connection):
 
 
 def wait_until_listening(port, process, seconds=60):
-    """Waits until something accepts on `port`; fails if the process ends first."""
+    """Waits until something accepts on `port`; false if the process ends before, or takes too long."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args[0]} ended with {process.returncode} before it listened")
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
+            return True
         except OSError:
             time.sleep(0.02)
-    raise RuntimeError(f"{process.args[0]} does not listen after {seconds} s")
+    return False
 
 
 def free_port():

@@ -209,7 +209,7 @@ def main():
     os.sched_setaffinity(0, {LOAD_CORE})
     allow_open_files()
     out = HERE / "out" / time.strftime("%Y-%m-%dT%H-%M-%S")
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     with open(out / "report.md", "w") as report:
         for part in (machine(options), *(run_case(CASES[name], options, out) for name in options.cases)):
             print(part, flush=True)
@@ -218,4 +218,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RuntimeError as error:
+        sys.exit(f"compare: {error}")

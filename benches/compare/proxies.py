@@ -52,8 +52,7 @@ class Bench:
     def origin(self):
         """Runs the origin beside the load, on the core that the proxies leave alone."""
         command = ["nginx", "-e", "stderr", "-p", self.folder, "-c", self.folder / "origin.conf"]
-        with running(command, LOAD_CORE, self.folder / "origin.log", self.folder) as process:
-            wait_until_listening(self.origin_port, process)
+        with running(command, LOAD_CORE, self.origin_port, self.folder / "origin.log"):
             yield
 
 
@@ -84,8 +83,7 @@ class Proxy:
     def start(self, tool=()):
         """Runs the proxy on its own core, its standard output appended to the access log."""
         command = [*tool, *self.command(one_process=bool(tool))]
-        with running(command, PROXY_CORE, self.log, self.bench.folder) as process:
-            wait_until_listening(self.port, process)
+        with running(command, PROXY_CORE, self.port, self.log) as process:
             yield process
 
     def prove_equivalent(self):
@@ -130,20 +128,21 @@ def make_keys(seed, count):
 
 
 @contextlib.contextmanager
-def running(command, core, log, folder):
-    """Runs a command pinned to a core, and ends it with all its children."""
+def running(command, core, port, log):
+    """Runs a command pinned to a core until it listens and the caller is done, and ends it with all its children."""
 
     def prepare():
         os.sched_setaffinity(0, {core})
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: it ends when the bench is killed
 
-    with open(log, "ab") as output, open(f"{log}.err", "ab") as errors:
-        process = subprocess.Popen([str(part) for part in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
+    complaints = pathlib.Path(f"{log}.err")
+    with open(log, "ab") as output, open(complaints, "ab") as errors:
+        process = subprocess.Popen([str(part) for part in command], cwd=log.parent, stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=errors, preexec_fn=prepare, start_new_session=True)
     try:
+        if not wait_until_listening(port, process):
+            raise RuntimeError(f"{command[0]} does not listen; it said:\n{complaints.read_text()[-2000:]}")
         yield process
-    except RuntimeError as error:
-        raise RuntimeError(f"{error}\n{pathlib.Path(f'{log}.err').read_text()[-2000:]}") from error
     finally:
         stop(process)
 

@@ -2,6 +2,7 @@
 # Compares keygate with nginx and HAProxy: installs what is missing, builds keygate, runs compare.py with the given options.
 # KEYGATE=path measures that binary instead of building one.
 set -eu
+[ -z "${KEYGATE:-}" ] || KEYGATE=$(realpath "$KEYGATE")
 cd "$(dirname "$0")"
 
 missing=
