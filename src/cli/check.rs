@@ -1,8 +1,11 @@
 //! `keygate check`: the same validation as `serve`.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::{ConfigPath, Failure};
+use crate::config::{self, Config, Environment};
+use crate::plan;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -12,6 +15,53 @@ pub struct Args {
 }
 
 /// Prints the table of locations with who guards each, or fails with every error at once.
-pub fn run(args: &Args, _out: &mut dyn Write) -> Result<(), Failure> {
-    Err(Failure::configuration(format!("cannot check {}", args.config.config.display())))
+pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
+    let wrong = |problems: config::problem::Problems| Failure::configuration(problems.to_string());
+    let environment = Environment::read(Path::new("")).map_err(wrong)?;
+    let config = config::load(&args.config.config, &environment).map_err(wrong)?;
+    let plan = plan::compile(&config, None).map_err(wrong)?;
+    let closed = |error: std::io::Error| Failure::runtime(format!("cannot write: {error}"));
+    write_table(&config, out).map_err(closed)?;
+    for warning in &plan.warnings {
+        write!(out, "\n{warning}").map_err(closed)?;
+    }
+    Ok(())
+}
+
+/// One line a location, under a line of titles.
+fn write_table(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
+    let titles = ["LOCATION", "HOST", "METHODS", "PATH", "GUARDED BY", "UPSTREAM"];
+    let mut rows = vec![titles.map(str::to_owned)];
+    rows.extend(config.locations.iter().filter_map(row));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<_> = (0..titles.len()).map(|column| width(column).unwrap_or(0)).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn row(table: &config::Table<config::Location>) -> Option<[String; 6]> {
+    let location = table.written.as_ref()?;
+    let any = || "any".to_owned();
+    let methods = location.methods.as_ref().map_or_else(any, |methods| {
+        methods.get_ref().iter().map(|method| method.0.as_str()).collect::<Vec<_>>().join(",")
+    });
+    let plugins: Vec<_> = location.plugins.iter().map(|name| name.get_ref().as_str()).collect();
+    let public = location.public.as_ref().is_some_and(|public| *public.get_ref());
+    let guards = match (public, plugins.is_empty()) {
+        (true, true) => "PUBLIC".to_owned(),
+        (true, false) => format!("PUBLIC, {}", plugins.join(", ")),
+        (false, _) => plugins.join(", "),
+    };
+    Some([
+        table.name.clone(),
+        location.host.as_ref().map_or_else(any, |hosts| hosts.text.clone()),
+        methods,
+        location.path.as_ref()?.get_ref().text.clone(),
+        guards,
+        location.upstream.as_ref()?.get_ref().clone(),
+    ])
 }

@@ -1,9 +1,245 @@
-//! What the operator wrote: one struct a table.
+//! What the operator wrote: one struct a table, with its defaults.
 
+pub mod address;
+mod describe;
+pub mod environment;
+mod interpolate;
 pub mod load;
+mod mask;
+pub mod options;
 pub mod problem;
+mod section;
+pub(crate) mod source;
+pub mod suggest;
 pub mod types;
 
-/// A whole configuration, as it was written.
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use self::address::{Addresses, HostHeader, Listen, Trusted};
+use self::source::{Findings, Origin, Sources};
+use self::types::{Count, HeadSize, Hosts, MethodName, Path, Period, Size};
+use crate::plan::{Balance, LogFormat};
+use crate::plugin::Settings;
+
+pub use self::environment::Environment;
+pub use self::load::load;
+pub(crate) use self::mask::looks_like_key;
+
+/// A whole configuration, as it was written. [`compile`](crate::plan::compile) is what it is for.
 #[derive(Debug)]
-pub struct Config {}
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[log]`
+    pub log: Log,
+    /// `[upstreams.NAME]`
+    pub upstreams: Vec<Table<Upstream>>,
+    /// `[plugins.NAME]`
+    pub plugins: Vec<Table<Plugin>>,
+    /// `[locations.NAME]`, in the order of the files.
+    pub locations: Vec<Table<Location>>,
+    pub(crate) server_origin: Origin,
+    pub(crate) sources: Sources,
+    /// What was found to be wrong inside the tables.
+    pub(crate) findings: Findings,
+}
+
+impl Config {
+    fn empty(sources: Sources) -> Self {
+        Self {
+            server: Server::default(),
+            log: Log::default(),
+            upstreams: Vec::new(),
+            plugins: Vec::new(),
+            locations: Vec::new(),
+            server_origin: Origin::default(),
+            sources,
+            findings: Findings::default(),
+        }
+    }
+}
+
+/// A table with a name.
+#[derive(Debug)]
+pub struct Table<T> {
+    /// Its name.
+    pub name: String,
+    pub(crate) origin: Origin,
+    /// What could be read of it; absent: nothing.
+    pub(crate) written: Option<T>,
+    /// The fields that could not be read.
+    pub(crate) bad_fields: Vec<String>,
+}
+
+impl<T> Table<T> {
+    pub(crate) fn new(name: &str, origin: Origin, written: T) -> Self {
+        Self { name: name.to_owned(), origin, written: Some(written), bad_fields: Vec::new() }
+    }
+
+    /// Whether a field is there but could not be read.
+    pub(crate) fn has_fault(&self, field: &str) -> bool {
+        self.bad_fields.iter().any(|bad| bad == field)
+    }
+}
+
+/// A plugin's kind and what its own file has read.
+#[derive(Debug)]
+pub struct Plugin {
+    /// The name of the kind.
+    pub kind: &'static str,
+    /// The settings.
+    pub settings: Box<dyn Settings>,
+}
+
+/// `[server]`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where to listen: an address or a list of them.
+    pub listen: Listen,
+    /// How many threads serve; 0: one per core.
+    pub workers: Count<0, 1024>,
+    /// Whose `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<Spanned<Trusted>>,
+    /// How many client connections there may be; 0: as the file-descriptor limit allows.
+    pub max_connections: Spanned<Count<0, 10_000_000>>,
+    /// How long a whole request head may take.
+    pub client_header_timeout: Period,
+    /// How long a client may take between two pieces of a body.
+    pub client_body_timeout: Period,
+    /// How long a connection may wait for its next request.
+    pub keepalive_timeout: Period,
+    /// The longest request head.
+    pub max_header_size: HeadSize,
+    /// How long requests in flight may go on after a stop.
+    pub shutdown_timeout: Period,
+}
+
+/// Loopback: what is reachable from outside was written down as such.
+const LISTEN: &str = "127.0.0.1:8080";
+
+/// A head fits into one packet or a few; who takes longer holds a connection for its own sake.
+const CLIENT_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A phone in a tunnel is silent for some seconds, and seldom for half a minute.
+const CLIENT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longer than the 60 s of common load balancers, so that they close first and no request of
+/// theirs meets a closed connection; also the default of nginx.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// What nginx accepts (4 buffers of 8 KiB); the largest cookies and tokens in use fit.
+const MAX_HEADER_SIZE: usize = 32 << 10;
+
+/// What Kubernetes grants between SIGTERM and SIGKILL.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: Listen::literal(LISTEN),
+            workers: Count::new(0),
+            trusted_proxies: Vec::new(),
+            max_connections: Spanned::new(0..0, Count::new(0)),
+            client_header_timeout: Period(CLIENT_HEADER_TIMEOUT),
+            client_body_timeout: Period(CLIENT_BODY_TIMEOUT),
+            keepalive_timeout: Period(KEEPALIVE_TIMEOUT),
+            max_header_size: HeadSize(MAX_HEADER_SIZE),
+            shutdown_timeout: Period(SHUTDOWN_TIMEOUT),
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The form of every line.
+    pub format: LogFormat,
+    /// Whether there is an access log.
+    pub access: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        // Who asks what happened last night has no use for a log that begins now.
+        Self { format: LogFormat::Text, access: true }
+    }
+}
+
+/// `[upstreams.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// Where it can be reached, each with an optional weight.
+    pub addrs: Option<Addresses>,
+    /// How an address is chosen.
+    pub balance: Balance,
+    /// The HTTP version spoken with it.
+    pub protocol: types::Protocol,
+    /// The `Host` sent upstream.
+    pub host: HostHeader,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Period,
+    /// How long the response head may take.
+    pub response_timeout: Period,
+    /// How long there may be nothing between two pieces of a response body.
+    pub read_timeout: Period,
+    /// How many idle connections each worker keeps.
+    pub max_idle: Count<0, 65_535>,
+    /// Active health checks, which are not built yet.
+    pub health: Option<types::Health>,
+}
+
+/// One lost SYN is sent again after 1 s, a second one after 3 s: the first repeat may succeed.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Models think long: a minute, as elsewhere, would cut off paid answers.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Between two tokens a model may call a tool; servers of event streams send a comment every 15 s.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// More requests at once than that from one core are bound by the upstream, not by connecting.
+const MAX_IDLE: u32 = 256;
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            addrs: None,
+            balance: Balance::RoundRobin,
+            protocol: types::Protocol,
+            host: HostHeader::default(),
+            connect_timeout: Period(CONNECT_TIMEOUT),
+            response_timeout: Period(RESPONSE_TIMEOUT),
+            read_timeout: Period(READ_TIMEOUT),
+            max_idle: Count::new(MAX_IDLE),
+            health: None,
+        }
+    }
+}
+
+/// `[locations.NAME]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Location {
+    /// Which paths: a prefix, `=/exact` or `~regex`.
+    pub path: Option<Spanned<Path>>,
+    /// Which hosts, separated by commas; absent: any.
+    pub host: Option<Hosts>,
+    /// Which methods; absent: any.
+    pub methods: Option<Spanned<Vec<MethodName>>>,
+    /// The name of the upstream.
+    pub upstream: Option<Spanned<String>>,
+    /// The names of the plugins, in the order in which they decide.
+    pub plugins: Vec<Spanned<String>>,
+    /// The longest request body.
+    pub client_max_body_size: Option<Size>,
+    /// How many requests may be processed at once.
+    pub max_processing: Option<Count<1, 1_000_000>>,
+    /// Whether the location is open to everybody.
+    pub public: Option<Spanned<bool>>,
+}

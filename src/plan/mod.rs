@@ -1,6 +1,9 @@
 //! What the gate does: immutable, compiled from a [`Config`](crate::config::Config). Names become
 //! references here, and nowhere later.
 
+mod compile;
+mod connections;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,11 +12,14 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use serde::Deserialize;
 
 use crate::config::problem::Problem;
 use crate::plugin::Plugin;
 use crate::reply::ErrorStyle;
 use crate::route::Router;
+
+pub use self::compile::compile;
 
 /// A compiled configuration. `compile` is the only way to one, for start, `check` and reload.
 pub struct Plan {
@@ -33,12 +39,41 @@ pub struct Plan {
     pub locations: Vec<Location>,
     /// Every upstream; a location holds an index into this list.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Every plugin by its name, for the plan that replaces this one.
+    pub plugins: Vec<NamedPlugin>,
     /// Decoded names of the query parameters that may carry a credential on any location.
     pub credential_parameters: Vec<Vec<u8>>,
     /// Header fields that may carry a credential on any location.
     pub credential_headers: Vec<HeaderName>,
     /// What `check` and start should say although it is no error.
     pub warnings: Vec<Problem>,
+}
+
+impl Plan {
+    /// The plugin of this name.
+    pub fn plugin(&self, name: &str) -> Option<&dyn Plugin> {
+        self.plugins.iter().find(|plugin| *plugin.name == *name).map(|plugin| &*plugin.plugin)
+    }
+
+    /// Which settings differ from another plan that only a restart can change, as they are written.
+    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let mut fields = Vec::new();
+        if self.listen != other.listen {
+            fields.push("listen");
+        }
+        if self.workers != other.workers {
+            fields.push("workers");
+        }
+        fields
+    }
+}
+
+/// A plugin and the operator's name for it.
+pub struct NamedPlugin {
+    /// The name.
+    pub name: Box<str>,
+    /// The plugin.
+    pub plugin: Arc<dyn Plugin>,
 }
 
 /// An address to listen on.
@@ -96,7 +131,8 @@ pub struct Log {
 }
 
 /// The form of a log line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// For people.
     #[default]
@@ -175,7 +211,8 @@ pub enum Target {
 }
 
 /// How an address is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Balance {
     /// One after the other, by weight.
     #[default]

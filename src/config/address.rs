@@ -1,0 +1,249 @@
+//! Addresses in the configuration: where to listen, whom to trust, where to forward.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use http::HeaderValue;
+use http::uri::Authority;
+use ipnet::IpNet;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use toml::Spanned;
+
+use super::suggest;
+use super::types::{Text, deserialize_text};
+use crate::plan::{HostPolicy, ListenAddr, Target, UpstreamAddr};
+
+deserialize_text!(ListenAddr, Trusted, UpstreamAddr, HostHeader);
+
+/// `listen`: one address or a list; never empty.
+#[derive(Clone, Debug)]
+pub struct Listen(pub Vec<Spanned<ListenAddr>>);
+
+impl Listen {
+    /// An address that is known to be one.
+    pub(super) fn literal(address: &str) -> Self {
+        let address = ListenAddr::parse(address).expect("a default is an address");
+        Self(vec![Spanned::new(0..0, address)])
+    }
+}
+
+/// `addrs`: a list; never empty.
+#[derive(Clone, Debug)]
+pub struct Addresses(pub Vec<Spanned<UpstreamAddr>>);
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMany(PhantomData)).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMany(PhantomData)).map(Self)
+    }
+}
+
+/// Reads one string or a list of strings.
+struct OneOrMany<T>(PhantomData<T>);
+
+impl<'de, T: Text + Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+    type Value = Vec<Spanned<T>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, or a list of them", T::EXPECTED)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        T::parse(text).map(|value| vec![Spanned::new(0..0, value)]).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        let list = Vec::deserialize(SeqAccessDeserializer::new(items))?;
+        if list.is_empty() {
+            return Err(de::Error::custom(format!("the list is empty; expected {}", T::EXPECTED)));
+        }
+        Ok(list)
+    }
+}
+
+/// The longest path of a unix socket (`sun_path` less its final zero).
+const MAX_SOCKET_PATH: usize = 107;
+
+fn socket_path(path: &str) -> Result<PathBuf, String> {
+    match path.len() {
+        0 => Err("after `unix:` the path of a socket is needed".to_owned()),
+        1..=MAX_SOCKET_PATH if !path.contains('\0') => Ok(PathBuf::from(path)),
+        _ => Err(format!("the path of a unix socket has {MAX_SOCKET_PATH} bytes at most")),
+    }
+}
+
+impl Text for ListenAddr {
+    const EXPECTED: &'static str = "an address and a port, such as \"127.0.0.1:8080\", \"[::]:8080\" or \"unix:/run/keygate.sock\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return socket_path(path).map(Self::Unix);
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self::Tcp(address));
+        }
+        let port = |port: &str| port.parse::<u16>().is_ok();
+        Err(match text.rsplit_once(':') {
+            Some(("" | "*", number)) if port(number) => format!(
+                "the address is missing: \"0.0.0.0:{number}\" is every interface, \
+                 \"127.0.0.1:{number}\" this machine alone"
+            ),
+            Some(("localhost", number)) if port(number) => {
+                format!("a name is no address here; did you mean \"127.0.0.1:{number}\"?")
+            }
+            None if text.parse::<IpAddr>().is_ok() => {
+                "the port is missing, as in \"127.0.0.1:8080\"".to_owned()
+            }
+            None if port(text) => format!("the address is missing, as in \"127.0.0.1:{text}\""),
+            _ => format!("expected {}", Self::EXPECTED),
+        })
+    }
+}
+
+/// One of `trusted_proxies`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// A network, or a single address as a network of one.
+    Network(IpNet),
+    /// Every peer on a unix socket.
+    Unix,
+}
+
+impl Text for Trusted {
+    const EXPECTED: &'static str =
+        "a network such as \"10.0.0.0/8\", an address such as \"127.0.0.1\", or \"unix\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "unix" {
+            return Ok(Self::Unix);
+        }
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::Network(address.into()));
+        }
+        match text.parse::<IpNet>() {
+            Ok(network) if network == network.trunc() => Ok(Self::Network(network)),
+            Ok(network) => {
+                Err(format!("a network ends in zero bits; did you mean \"{}\"?", network.trunc()))
+            }
+            Err(_) => Err(format!("expected {}", Self::EXPECTED)),
+        }
+    }
+}
+
+/// The largest weight of an address: shares finer than a percent of a percent are not meant.
+const MAX_WEIGHT: u32 = 10_000;
+
+impl Text for UpstreamAddr {
+    const EXPECTED: &'static str =
+        "a host and a port, such as \"127.0.0.1:8000\", or \"unix:/run/app.sock\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut words = text.split_whitespace();
+        let (Some(address), weight, None) = (words.next(), words.next(), words.next()) else {
+            return Err(format!("expected {} and perhaps a weight", Self::EXPECTED));
+        };
+        let weight = match weight.map(str::parse::<u32>) {
+            None => 1,
+            Some(Ok(weight)) if (1..=MAX_WEIGHT).contains(&weight) => weight,
+            Some(_) => return Err(format!("a weight is a number from 1 to {MAX_WEIGHT}")),
+        };
+        Ok(Self { target: target(address)?, weight })
+    }
+}
+
+fn target(address: &str) -> Result<Target, String> {
+    if let Some(path) = address.strip_prefix("unix:") {
+        return socket_path(path).map(Target::Unix);
+    }
+    if address.starts_with("https://") {
+        return Err("`https://` addresses are not built yet".to_owned());
+    }
+    let (address, default_port) = match address.strip_prefix("http://") {
+        Some(rest) => (rest.strip_suffix('/').unwrap_or(rest), Some(80)),
+        None => (address, None),
+    };
+    if address.contains("://") {
+        return Err("the scheme of an address is http://, or none".to_owned());
+    }
+    if address.contains('@') {
+        return Err("an address holds no user and no password".to_owned());
+    }
+    if address.contains(['/', '?', '#']) {
+        return Err(
+            "an address holds no path: requests are forwarded with the path they came with"
+                .to_owned(),
+        );
+    }
+    let authority: Authority =
+        address.parse().map_err(|_| format!("expected {}", UpstreamAddr::EXPECTED))?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    // http takes what follows the last colon for a port, even when it is none.
+    let port = match authority.as_str().len() == authority.host().len() {
+        true => default_port,
+        false => authority.port_u16(),
+    };
+    let is_ipv6 = authority.host().starts_with('[');
+    let valid = match is_ipv6 {
+        true => host.parse::<std::net::Ipv6Addr>().is_ok(),
+        false => is_host_name(host),
+    };
+    match port {
+        Some(port) if valid && port > 0 => Ok(Target::Tcp { host: host.into(), port }),
+        None if valid => Err("the port is missing, as in \"127.0.0.1:8000\"".to_owned()),
+        _ => Err(format!("expected {}", UpstreamAddr::EXPECTED)),
+    }
+}
+
+/// Whether this is a name as DNS and container networks use it, or an IPv4 address.
+fn is_host_name(host: &str) -> bool {
+    // What consists of digits and dots but is no address would be asked of DNS as a name.
+    let numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    match numeric {
+        true => host.parse::<std::net::Ipv4Addr>().is_ok(),
+        false => host.len() <= 253 && host.trim_end_matches('.').split('.').all(label),
+    }
+}
+
+/// An upstream's `host`.
+#[derive(Clone, Debug)]
+pub struct HostHeader(pub HostPolicy);
+
+impl Default for HostHeader {
+    /// The client's: the upstream then writes links that lead back here.
+    fn default() -> Self {
+        Self(HostPolicy::Client)
+    }
+}
+
+impl Text for HostHeader {
+    const EXPECTED: &'static str = "\"client\", \"upstream\" or a host";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let literal = || {
+            let authority: Authority = text.parse().ok()?;
+            let valid = is_host_name(authority.host()) || authority.host().starts_with('[');
+            let value = HeaderValue::from_str(text).ok()?;
+            (valid && !text.contains('@')).then_some(HostPolicy::Literal(value))
+        };
+        match text {
+            "client" => Ok(Self(HostPolicy::Client)),
+            "upstream" => Ok(Self(HostPolicy::Upstream)),
+            _ => match suggest::closest(text, ["client", "upstream"]) {
+                Some(meant) => Err(format!("did you mean \"{meant}\"?")),
+                None => literal().map(Self).ok_or_else(|| format!("expected {}", Self::EXPECTED)),
+            },
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The environment variables and `.env`, read once and passed on as a value.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::problem::{Fault, Problems};
+use super::source::{Findings, Sources};
+
+/// Environment variables. Some hold keys, so they have no `Display`, their `Debug` shows the names
+/// alone, and they are wiped when they are dropped.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, Zeroizing<String>>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
+        let own = |(name, value): (K, V)| (name.into(), Zeroizing::new(value.into()));
+        Self { variables: variables.into_iter().map(own).collect() }
+    }
+}
+
+impl Environment {
+    /// Reads `.env` in a folder, if there is one, and the process's environment, which wins.
+    ///
+    /// # Errors
+    ///
+    /// When `.env` cannot be read.
+    pub fn read(folder: &Path) -> Result<Self, Problems> {
+        let mut environment = Self::read_file(&folder.join(".env"))?;
+        let process = std::env::vars_os().filter_map(|(name, value)| {
+            // A variable that is not UTF-8 counts as not set: no string could hold it.
+            Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)))
+        });
+        environment.variables.extend(process);
+        Ok(environment)
+    }
+
+    fn read_file(path: &Path) -> Result<Self, Problems> {
+        let sources = Sources::new(".env");
+        let mut findings = Findings::default();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                findings.fault(0, Fault::new(format!("cannot read .env: {error}")));
+                return Err(findings.into_problems(&sources));
+            }
+        };
+        let mut environment = Self::default();
+        let bytes = text.trim_start_matches('\u{feff}').as_bytes();
+        for variable in dotenvy::from_read_iter(bytes) {
+            match variable {
+                Ok((name, value)) => {
+                    environment.variables.insert(name, Zeroizing::new(value));
+                }
+                Err(error) => findings.fault(0, line_fault(&error, &text)),
+            }
+        }
+        if findings.has_errors() { Err(findings.into_problems(&sources)) } else { Ok(environment) }
+    }
+
+    /// The value of a variable, which may be empty.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(|value| value.as_str())
+    }
+
+    /// The names of all variables.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+}
+
+/// The error of one line, without the line itself, which may hold a key.
+fn line_fault(error: &dotenvy::Error, text: &str) -> Fault {
+    let number = match error {
+        dotenvy::Error::LineParse(line, _) => {
+            text.lines().position(|candidate| candidate.trim() == line.trim())
+        }
+        _ => None,
+    };
+    let place = number.map_or(String::new(), |line| format!("line {}: ", line + 1));
+    Fault::new(format!("{place}not a line of the form NAME=value"))
+        .help("a value with blanks, quotes or `$` stands in single quotes: NAME='value'")
+}

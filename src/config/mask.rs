@@ -1,0 +1,408 @@
+//! Lines of configuration files made safe to show: what could be a key is masked.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::Excerpt;
+
+/// What stands in place of what could be a key.
+pub(super) const MASK: &str = "***";
+
+/// The sort of a table, which decides what its fields hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Unit {
+    Server,
+    Admin,
+    Log,
+    Upstream,
+    Plugin,
+    Location,
+}
+
+impl Unit {
+    /// The fields whose values are no secrets. What is not listed is masked.
+    fn shown_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Server => &[
+                "listen",
+                "workers",
+                "trusted_proxies",
+                "max_connections",
+                "client_header_timeout",
+                "client_body_timeout",
+                "keepalive_timeout",
+                "max_header_size",
+                "shutdown_timeout",
+            ],
+            Self::Admin => &["listen"],
+            Self::Log => &["format", "access"],
+            Self::Upstream => &[
+                "addrs",
+                "balance",
+                "protocol",
+                "host",
+                "connect_timeout",
+                "response_timeout",
+                "read_timeout",
+                "max_idle",
+                "health",
+            ],
+            Self::Plugin => &[
+                "category",
+                "header",
+                "scheme",
+                "query",
+                "sources",
+                "keys_file",
+                "hide_credentials",
+                "delay",
+                "max_failures",
+                "allow_preflight",
+                "realm",
+                "errors",
+                "allow",
+                "deny",
+                "rate",
+                "burst",
+                "by",
+            ],
+            Self::Location => &[
+                "path",
+                "host",
+                "methods",
+                "upstream",
+                "plugins",
+                "client_max_body_size",
+                "max_processing",
+                "public",
+            ],
+        }
+    }
+
+    /// The sort of the tables with a name below this one, or of this one itself.
+    fn of(table: &str) -> Option<(Self, bool)> {
+        Some(match table {
+            "server" => (Self::Server, false),
+            "admin" => (Self::Admin, false),
+            "log" => (Self::Log, false),
+            "upstreams" => (Self::Upstream, true),
+            "plugins" => (Self::Plugin, true),
+            "locations" => (Self::Location, true),
+            _ => return None,
+        })
+    }
+}
+
+/// The fields inside the fields above.
+const SHOWN_INNER_FIELDS: &[&str] =
+    &["format", "missing", "invalid", "path", "interval", "timeout", "unhealthy", "healthy"];
+
+/// Whether the value at this way into a table can hold no key.
+pub(super) fn is_shown(unit: Unit, way: &[&str]) -> bool {
+    let shown = |field: &&str| unit.shown_fields().contains(field);
+    match way {
+        [field] => shown(field),
+        [field, inner] => shown(field) && SHOWN_INNER_FIELDS.contains(inner),
+        _ => false,
+    }
+}
+
+/// Whether a name is too plain to be a key: a few letters in lower case and separators.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    (1..=24).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'))
+}
+
+/// Whether a value looks like a key or holds a password, wherever it stands: people paste keys
+/// into wrong fields.
+pub(crate) fn looks_like_key(value: &str) -> bool {
+    const RANDOM_RUN: usize = 12;
+    let random = |run: &str| {
+        run.len() >= RANDOM_RUN
+            && run.bytes().any(|byte| byte.is_ascii_digit())
+            && run.bytes().any(|byte| byte.is_ascii_alphabetic())
+    };
+    value.contains('@') || value.split(|c: char| !c.is_ascii_alphanumeric()).any(random)
+}
+
+/// A part of a text and whether it may be shown.
+struct Piece {
+    span: Range<usize>,
+    quoted: bool,
+    shown: bool,
+}
+
+/// What of a file may be shown.
+pub(super) struct Mask<'t> {
+    text: &'t str,
+    /// Absent for a file with syntax errors, of which nobody can say where a value ends.
+    pieces: Option<Vec<Piece>>,
+    plugin_file: bool,
+}
+
+impl<'t> Mask<'t> {
+    /// The mask of one file; `plugin_file` says that its top level is a plugin's table.
+    pub(super) fn new(text: &'t str, plugin_file: bool) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let pieces = errors.is_empty().then(|| pieces(root.get_ref(), plugin_file, text));
+        Self { text, pieces, plugin_file }
+    }
+
+    /// The line that a span begins on, masked; none when nothing of it may be shown.
+    pub(super) fn excerpt(&self, span: &Range<usize>) -> Option<Excerpt> {
+        let line = line_around(self.text, span.start);
+        let guessed;
+        let pieces = match &self.pieces {
+            Some(pieces) => {
+                let first = pieces.partition_point(|piece| piece.span.end <= line.start);
+                &pieces[first..]
+            }
+            None => {
+                guessed = self.guess(&line)?;
+                &guessed[..]
+            }
+        };
+        Some(Writer::new(self.text, line, span.clone()).write(pieces))
+    }
+
+    /// What may be shown of a line in a file with syntax errors: only what certainly holds no key.
+    fn guess(&self, line: &Range<usize>) -> Option<Vec<Piece>> {
+        let text = &self.text[line.clone()];
+        let piece = |from: usize, to: usize, shown| {
+            let span = line.start + from..line.start + to;
+            Piece { span, quoted: false, shown }
+        };
+        if let Some(table) = header_of(text) {
+            let known = Unit::of(table.split('.').next().unwrap_or_default()).is_some();
+            let safe = known && !looks_like_key(table);
+            return safe.then(|| vec![piece(0, text.len(), true)]);
+        }
+        let (name, value) = text.split_once('=')?;
+        let unit = self.unit_at(line.start);
+        let fields = unit.map_or(&[][..], Unit::shown_fields);
+        let known = fields.contains(&name.trim()) || name.trim() == "keys";
+        let start = text.len() - value.trim_start().len();
+        let safe = unit != Some(Unit::Plugin)
+            && unit.is_some_and(|unit| is_shown(unit, &[name.trim()]))
+            && !value.contains(['#', '=', '{', '}'])
+            && !looks_like_key(value);
+        known.then(|| vec![piece(0, start, true), piece(start, text.len(), safe)])
+    }
+
+    /// The sort of the table that a place in a broken file most likely belongs to.
+    fn unit_at(&self, place: usize) -> Option<Unit> {
+        if self.plugin_file {
+            return Some(Unit::Plugin);
+        }
+        let header = self.text[..place].lines().rev().find_map(header_of)?;
+        Unit::of(header.split('.').next()?).map(|(unit, _)| unit)
+    }
+}
+
+/// The name in a line that is nothing but the header of a table, closed or not.
+fn header_of(line: &str) -> Option<&str> {
+    let inner = line.trim().strip_prefix('[')?.trim_start_matches('[').trim_end_matches(']').trim();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    (!inner.is_empty() && inner.bytes().all(plain)).then_some(inner)
+}
+
+/// The line around a place, without its end.
+pub(super) fn line_around(text: &str, place: usize) -> Range<usize> {
+    let place = place.min(text.len());
+    let start = text[..place].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+    let line = text[start..end].trim_end_matches('\r');
+    start..start + line.len()
+}
+
+fn pieces(root: &DeTable<'_>, plugin_file: bool, text: &str) -> Vec<Piece> {
+    let mut walk = Walk { text, pieces: Vec::new() };
+    if plugin_file {
+        walk.fields(Unit::Plugin, root, &mut Vec::new());
+    } else {
+        walk.root(root);
+    }
+    walk.pieces.sort_by_key(|piece| piece.span.start);
+    walk.pieces
+}
+
+/// Collects the pieces of a file without syntax errors.
+struct Walk<'t> {
+    text: &'t str,
+    pieces: Vec<Piece>,
+}
+
+impl Walk<'_> {
+    fn root(&mut self, root: &DeTable<'_>) {
+        for (key, value) in root {
+            let table = key.get_ref();
+            match (Unit::of(table), value.get_ref()) {
+                (Some((unit, false)), DeValue::Table(fields)) => {
+                    self.name(key.span(), true);
+                    self.fields(unit, fields, &mut Vec::new());
+                }
+                (Some((unit, true)), DeValue::Table(tables)) => {
+                    self.name(key.span(), true);
+                    for (name, value) in tables {
+                        self.name(name.span(), !looks_like_key(name.get_ref()));
+                        match value.get_ref() {
+                            DeValue::Table(fields) => self.fields(unit, fields, &mut Vec::new()),
+                            _ => self.value(None, value, &mut Vec::new()),
+                        }
+                    }
+                }
+                _ => {
+                    self.name(key.span(), is_plain_name(table));
+                    self.value(None, value, &mut Vec::new());
+                }
+            }
+        }
+    }
+
+    fn fields(&mut self, unit: Unit, table: &DeTable<'_>, way: &mut Vec<String>) {
+        self.entries(Some(unit), table, way);
+    }
+
+    fn entries(&mut self, unit: Option<Unit>, table: &DeTable<'_>, way: &mut Vec<String>) {
+        for (key, value) in table {
+            way.push(key.get_ref().to_string());
+            let names: Vec<_> = way.iter().map(String::as_str).collect();
+            let known = unit.is_some_and(|unit| is_shown(unit, &names));
+            // The names below an unknown field may be keys themselves.
+            let plain = is_plain_name(key.get_ref()) && (way.len() == 1 || known);
+            self.name(key.span(), known || plain);
+            self.value(unit, value, way);
+            way.pop();
+        }
+    }
+
+    fn value(&mut self, unit: Option<Unit>, value: &Spanned<DeValue<'_>>, way: &mut Vec<String>) {
+        let shown = || {
+            let names: Vec<_> = way.iter().map(String::as_str).collect();
+            unit.is_some_and(|unit| is_shown(unit, &names))
+        };
+        let (quoted, shown) = match value.get_ref() {
+            DeValue::Table(table) => return self.entries(unit, table, way),
+            DeValue::Array(items) => {
+                items.iter().for_each(|item| self.value(unit, item, way));
+                return;
+            }
+            DeValue::String(text) => {
+                (true, is_reference(text) || (shown() && !looks_like_key(text)))
+            }
+            DeValue::Boolean(_) => (false, true),
+            _ => (false, shown()),
+        };
+        self.pieces.push(Piece { span: value.span(), quoted, shown });
+    }
+
+    fn name(&mut self, span: Range<usize>, shown: bool) {
+        // A table that has no header of its own may borrow the place of another one.
+        if self.text.get(span.clone()).is_some() {
+            self.pieces.push(Piece { span, quoted: false, shown });
+        }
+    }
+}
+
+/// Whether a string is `${NAME}` and nothing else, so that it holds no key itself.
+fn is_reference(text: &str) -> bool {
+    let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(super::interpolate::is_name)
+}
+
+/// Writes one masked line, and keeps track of where the spot went.
+struct Writer<'t> {
+    text: &'t str,
+    line: Range<usize>,
+    span: Range<usize>,
+    out: String,
+    columns: usize,
+    spot: Option<Range<usize>>,
+}
+
+impl<'t> Writer<'t> {
+    fn new(text: &'t str, line: Range<usize>, span: Range<usize>) -> Self {
+        Self { text, line, span, out: String::new(), columns: 0, spot: None }
+    }
+
+    fn write(mut self, pieces: &[Piece]) -> Excerpt {
+        let mut pieces = pieces.iter().peekable();
+        let mut at = self.line.start;
+        while at < self.line.end {
+            while pieces.peek().is_some_and(|piece| piece.span.end <= at) {
+                pieces.next();
+            }
+            let next = pieces.peek().map_or(self.line.end, |piece| piece.span.start);
+            if next <= at {
+                let piece = pieces.next().map(|piece| (piece.span.end, piece.quoted, piece.shown));
+                let (end, quoted, shown) = piece.unwrap_or((self.line.end, false, false));
+                let end = end.min(self.line.end);
+                match (shown, quoted) {
+                    (true, _) => self.show(at..end),
+                    (false, true) => self.hide(at..end, &format!("\"{MASK}\"")),
+                    (false, false) => self.hide(at..end, MASK),
+                }
+                at = end;
+            } else {
+                let Some(end) = self.between(at..next.min(self.line.end)) else { break };
+                at = end;
+            }
+        }
+        let end = self.columns;
+        // A spot past the end of the line, or in a comment, is where the line ends.
+        let spot = self.spot.unwrap_or(end..end + 1);
+        Excerpt { line: self.out.trim_end().to_owned(), spot }
+    }
+
+    /// Writes punctuation and words between two pieces; none where a comment begins.
+    fn between(&mut self, gap: Range<usize>) -> Option<usize> {
+        let text = &self.text[gap.clone()];
+        if text.starts_with('#') {
+            return None;
+        }
+        let is_word = |c: char| !c.is_whitespace() && !"[]{}.,=#".contains(c);
+        let word = text.find(|c| !is_word(c)).unwrap_or(text.len());
+        let end = match word {
+            0 => gap.start + text.chars().next().map_or(1, char::len_utf8),
+            _ => gap.start + word,
+        };
+        if word == 0 || is_plain_name(&text[..word]) || Unit::of(&text[..word]).is_some() {
+            self.show(gap.start..end);
+        } else {
+            self.hide(gap.start..end, MASK);
+        }
+        Some(end)
+    }
+
+    fn show(&mut self, range: Range<usize>) {
+        for (offset, c) in self.text[range.clone()].char_indices() {
+            let at = range.start + offset;
+            self.mark(at..at + c.len_utf8(), 1);
+            self.out.push(if c == '\t' {
+                ' '
+            } else if c.is_control() {
+                '\u{fffd}'
+            } else {
+                c
+            });
+            self.columns += 1;
+        }
+    }
+
+    fn hide(&mut self, range: Range<usize>, mask: &str) {
+        self.mark(range, mask.len());
+        self.out.push_str(mask);
+        self.columns += mask.len();
+    }
+
+    fn mark(&mut self, range: Range<usize>, width: usize) {
+        let touches =
+            range.start < self.span.end.max(self.span.start + 1) && self.span.start < range.end;
+        if touches {
+            let start = self.spot.as_ref().map_or(self.columns, |spot| spot.start);
+            self.spot = Some(start..self.columns + width);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The files of a configuration, and what was found to be wrong in them.
+
+use std::fmt;
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use super::mask::{Mask, line_around};
+use super::problem::{Fault, Place, Problem, Problems, Severity};
+
+/// The text that was read from one file; or, without a text, whatever else a fault can be in.
+struct Source {
+    name: String,
+    text: Option<Zeroizing<String>>,
+    plugin_file: bool,
+}
+
+/// Everything that was read; texts are wiped when this is dropped.
+pub(crate) struct Sources(Vec<Source>);
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|source| &source.name)).finish()
+    }
+}
+
+/// Where a table or a value was written: a source by its number, and bytes of its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) source: usize,
+    pub(crate) span: Range<usize>,
+}
+
+impl Sources {
+    /// Begins with the source number 0, which has no text: the whole.
+    pub(crate) fn new(whole: impl Into<String>) -> Self {
+        Self(vec![Source { name: whole.into(), text: None, plugin_file: false }])
+    }
+
+    /// Adds a source without a text and returns its number.
+    pub(crate) fn add(&mut self, name: impl Into<String>) -> usize {
+        self.0.push(Source { name: name.into(), text: None, plugin_file: false });
+        self.0.len() - 1
+    }
+
+    /// Adds a file; `plugin_file` says that its top level is a plugin's table.
+    pub(super) fn add_file(
+        &mut self,
+        name: impl Into<String>,
+        text: Zeroizing<String>,
+        plugin_file: bool,
+    ) -> usize {
+        self.0.push(Source { name: name.into(), text: Some(text), plugin_file });
+        self.0.len() - 1
+    }
+
+    /// A place as it is printed.
+    pub(crate) fn place(&self, origin: &Origin) -> Place {
+        let Source { name, text, .. } = &self.0[origin.source];
+        let position = text.as_ref().map(|text| position(text, origin.span.start));
+        Place { file: printable(name), position }
+    }
+
+    /// What was found, file by file, masked so that it may be shown to anybody.
+    pub(crate) fn problems(&self, findings: &Findings) -> Vec<Problem> {
+        let mut findings: Vec<_> = findings.0.iter().collect();
+        findings.sort_by_key(|finding| {
+            let start = finding.fault.span.as_ref().map_or(0, |span| span.start);
+            (finding.severity == Severity::Warning, finding.source, start)
+        });
+        findings.truncate(MAX_PROBLEMS);
+        let by_file = findings.chunk_by(|a, b| a.source == b.source);
+        by_file.flat_map(|findings| self.problems_of(findings)).collect()
+    }
+
+    fn problems_of(&self, findings: &[&Finding]) -> Vec<Problem> {
+        let source = &self.0[findings[0].source];
+        let mask = source.text.as_ref().map(|text| Mask::new(text, source.plugin_file));
+        let problem = |finding: &&Finding| {
+            let Fault { span, message, help } = &finding.fault;
+            let origin = Origin { source: finding.source, span: span.clone().unwrap_or(0..0) };
+            let mut place = self.place(&origin);
+            if span.is_none() {
+                place.position = None;
+            }
+            let excerpt = match (&mask, span) {
+                (Some(mask), Some(span)) => mask.excerpt(span),
+                _ => None,
+            };
+            let (message, help) = (printable(message), help.as_deref().map(printable));
+            Problem { severity: finding.severity, message, place, excerpt, help }
+        };
+        findings.iter().map(problem).collect()
+    }
+}
+
+/// How many problems are worked out; each needs its line masked.
+const MAX_PROBLEMS: usize = 1000;
+
+/// A fault with its file.
+#[derive(Clone, Debug)]
+struct Finding {
+    source: usize,
+    severity: Severity,
+    fault: Fault,
+}
+
+/// What is wrong, before it is made to be shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Notes an error.
+    pub(crate) fn fault(&mut self, source: usize, fault: Fault) {
+        self.0.push(Finding { source, severity: Severity::Error, fault });
+    }
+
+    /// Notes a warning.
+    pub(crate) fn warn(&mut self, source: usize, fault: Fault) {
+        self.0.push(Finding { source, severity: Severity::Warning, fault });
+    }
+
+    /// Notes an error in a table; a fault without a place is one of the table's header.
+    pub(crate) fn fault_in(&mut self, table: &Origin, fault: Fault) {
+        self.fault(table.source, placed(table, fault));
+    }
+
+    /// Notes a warning about a table.
+    pub(crate) fn warn_in(&mut self, table: &Origin, fault: Fault) {
+        self.warn(table.source, placed(table, fault));
+    }
+
+    /// Whether any error was noted.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.0.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Everything as it may be shown.
+    pub(crate) fn into_problems(self, sources: &Sources) -> Problems {
+        Problems(sources.problems(&self))
+    }
+}
+
+/// Gives a fault without a place that of its table. What stands in no text, and a table that is a
+/// whole file, have the empty span.
+fn placed(table: &Origin, fault: Fault) -> Fault {
+    let written = |span: &Range<usize>| !span.is_empty();
+    let span = fault.span.filter(written).or_else(|| Some(table.span.clone()).filter(written));
+    Fault { span, ..fault }
+}
+
+/// Line and column of a byte, counted from 1, the column in characters.
+fn position(text: &str, place: usize) -> (usize, usize) {
+    let line = line_around(text, place);
+    let place = text.floor_char_boundary(place.min(text.len()));
+    let number = text[..line.start].bytes().filter(|&byte| byte == b'\n').count() + 1;
+    (number, text[line.start..place].chars().count() + 1)
+}
+
+/// Escapes what could drive a terminal; a name may hold anything. Line breaks separate sentences.
+fn printable(text: &str) -> String {
+    let escape = |c: char| match c {
+        '\n' => "\n".to_owned(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}

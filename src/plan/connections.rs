@@ -1,0 +1,40 @@
+//! How many client connections the file-descriptor limit allows.
+
+use rustix::process::{Resource, getrlimit};
+
+/// Descriptors that are no connections: listeners, log, epoll, resolver, the configuration.
+const RESERVE: u64 = 64;
+
+/// A proxied request holds two: its client's and its upstream's.
+const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+
+/// With an unlimited or a very large limit memory ends first.
+const MOST: u64 = 500_000;
+
+/// With fewer the gate is of no use, and the limit is an accident; accepting fails then, and says so.
+const FEWEST: u64 = 16;
+
+/// The number of connections that the soft limit of this process allows.
+pub(super) fn allowed() -> usize {
+    from_limit(getrlimit(Resource::Nofile).current)
+}
+
+fn from_limit(descriptors: Option<u64>) -> usize {
+    let connections = descriptors.map_or(MOST, |limit| {
+        (limit.saturating_sub(RESERVE) / DESCRIPTORS_PER_CONNECTION).clamp(FEWEST, MOST)
+    });
+    usize::try_from(connections).expect("half a million fits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_descriptors_a_connection_and_a_reserve() {
+        assert_eq!(from_limit(Some(1024)), 480);
+        assert_eq!(from_limit(Some(0)), 16);
+        assert_eq!(from_limit(Some(u64::MAX)), 500_000);
+        assert_eq!(from_limit(None), 500_000);
+    }
+}
