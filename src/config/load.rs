@@ -1,9 +1,8 @@
 //! From files to a [`Config`](super::Config): reading, merging, and what stands in the wrong place.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -16,9 +15,7 @@ use super::mask::{self, Unit};
 use super::problem::{Fault, Problems};
 pub use super::section::Section;
 use super::source::{Origin, Sources};
-use super::suggest;
-use super::{Config, Plugin, Table};
-use crate::plugin::{KINDS, Kind};
+use super::{Config, Table, files, kind, suggest, syntax};
 
 /// Reads a file, or the `*.toml` of a folder, into a configuration.
 ///
@@ -33,69 +30,13 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> 
         places: HashMap::new(),
         broken: false,
     };
-    match files(path) {
+    match files::files(path) {
         Ok(files) => files.iter().for_each(|file| loader.file(file)),
         Err(fault) => loader.unreadable(0, fault),
     }
     let mut config = loader.config;
     config.locations.sort_by_key(|table| (table.origin.source, table.origin.span.start));
     if loader.broken { Err(config.findings.into_problems(&config.sources)) } else { Ok(config) }
-}
-
-/// The longest file that is read. A million keys are about 80 MB as digests in a keys file, which
-/// is not read here; a configuration this long is something else by mistake.
-const MAX_FILE_SIZE: u64 = 64 << 20;
-
-/// The files of a configuration, sorted by name. Those of folders below it are left alone:
-/// Kubernetes keeps copies in `..data`.
-fn files(path: &Path) -> Result<Vec<PathBuf>, Fault> {
-    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Fault::new("there is no such file or folder")
-            .help("--config PATH (or KEYGATE_CONFIG) names the configuration"),
-        _ => Fault::new(format!("cannot read the configuration: {error}")),
-    })?;
-    if !metadata.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let unreadable = |error: std::io::Error| Fault::new(format!("cannot read the folder: {error}"));
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.ends_with(".toml") && !name.starts_with('.') {
-            files.push(entry.path());
-        }
-    }
-    if files.is_empty() {
-        return Err(Fault::new("there is no *.toml file in this folder"));
-    }
-    files.sort();
-    Ok(files)
-}
-
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let unreadable = |error: std::io::Error| Fault::new(format!("cannot read the file: {error}"));
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if metadata.is_dir() {
-        return Err(Fault::new("this is a folder, not a file")
-            .help("only the files of the configuration's own folder are read"));
-    }
-    // A buffer of the right size from the start leaves no unwiped copy behind.
-    let size = metadata.len().min(MAX_FILE_SIZE) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE_SIZE {
-        return Err(Fault::new(format!("the file is longer than {} MiB", MAX_FILE_SIZE >> 20)));
-    }
-    Ok(bytes)
-}
-
-/// NAME of a file `plugins.NAME.toml`.
-fn plugin_name(path: &Path) -> Option<&str> {
-    let name = path.file_name()?.to_str()?;
-    name.strip_prefix("plugins.")?.strip_suffix(".toml").filter(|name| !name.is_empty())
 }
 
 /// A configuration in the making.
@@ -126,7 +67,7 @@ impl Loader<'_> {
 
     fn file(&mut self, path: &Path) {
         let name = path.display().to_string();
-        let bytes = match read(path) {
+        let bytes = match files::read(path) {
             Ok(bytes) => bytes,
             Err(fault) => {
                 let source = self.config.sources.add(name);
@@ -138,7 +79,7 @@ impl Loader<'_> {
             Ok(text) => (text, false),
             Err(error) => (std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""), true),
         };
-        let plugin = plugin_name(path);
+        let plugin = files::plugin_name(path);
         let text = Zeroizing::new(valid.to_owned());
         let source = self.config.sources.add_file(name, text.clone(), plugin.is_some());
         if invalid {
@@ -152,7 +93,7 @@ impl Loader<'_> {
     fn text(&mut self, source: usize, text: &str, plugin: Option<&str>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         self.broken |= !errors.is_empty();
-        for fault in syntax_faults(&errors, text) {
+        for fault in syntax::faults(&errors, text) {
             self.config.findings.fault(source, fault);
         }
         let strings = Strings::of(root.get_ref(), text, self.environment);
@@ -271,7 +212,7 @@ impl Loader<'_> {
             Unit::Upstream => self.config.upstreams.push(table(name, &origin, &mut section)),
             Unit::Location => self.config.locations.push(table(name, &origin, &mut section)),
             Unit::Plugin => {
-                let plugin = plugin(name, &mut section);
+                let plugin = kind::plugin(name, &mut section);
                 let (name, origin) = (name.to_owned(), origin.clone());
                 let bad_fields = std::mem::take(&mut section.bad_fields);
                 self.config.plugins.push(Table { name, origin, written: plugin, bad_fields });
@@ -287,66 +228,6 @@ fn table<T: DeserializeOwned>(name: &str, origin: &Origin, section: &mut Section
     let written = section.read_what_is_right();
     let bad_fields = std::mem::take(&mut section.bad_fields);
     Table { name: name.to_owned(), origin: origin.clone(), written, bad_fields }
-}
-
-fn plugin(name: &str, section: &mut Section<'_>) -> Option<Plugin> {
-    let kind = match section.take("category") {
-        Some(category) => {
-            let span = category.span();
-            category
-                .get_ref()
-                .as_str()
-                .and_then(kind)
-                .ok_or_else(|| wrong_category(&category, span))
-        }
-        None => kind_of_name(name).ok_or_else(|| no_kind(name)),
-    };
-    match kind {
-        Ok(kind) => (kind.read)(section).map(|settings| Plugin { kind: kind.name, settings }),
-        Err(fault) => {
-            section.fault(fault);
-            None
-        }
-    }
-}
-
-fn kind(name: &str) -> Option<&'static Kind> {
-    let name = name.replace('_', "-");
-    KINDS.iter().find(|kind| kind.name == name)
-}
-
-/// The longest kind that the name equals, or begins with up to a separator: `key-authority` is no
-/// `key-auth`.
-fn kind_of_name(name: &str) -> Option<&'static Kind> {
-    let name = name.replace(['_', '.'], "-");
-    let begins = |kind: &&Kind| {
-        name.strip_prefix(kind.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    };
-    KINDS.iter().filter(begins).max_by_key(|kind| kind.name.len())
-}
-
-fn kind_names() -> Vec<&'static str> {
-    KINDS.iter().map(|kind| kind.name).collect()
-}
-
-fn wrong_category(category: &Spanned<DeValue<'_>>, span: Range<usize>) -> Fault {
-    let Some(written) = category.get_ref().as_str() else {
-        return Fault::at(span, "expected the kind of the plugin, a string");
-    };
-    let shown = if mask::looks_like_key(written) { mask::MASK } else { written };
-    Fault::at(span, format!("unknown kind of plugin `{shown}`")).help(suggest::help(
-        written,
-        &kind_names(),
-        "",
-    ))
-}
-
-fn no_kind(name: &str) -> Fault {
-    let help = match suggest::closest(name, kind_names()) {
-        Some(meant) => format!("did you mean `{meant}`? Else say it: category = \"{meant}\""),
-        None => format!("say it: category = \"KIND\", one of {}", kind_names().join(", ")),
-    };
-    Fault::new(format!("the name `{name}` does not say what kind of plugin this is")).help(help)
 }
 
 fn title(unit: Unit, name: &str) -> String {
@@ -419,28 +300,4 @@ fn extent(name: &Range<usize>, table: &DeTable<'_>, length: usize) -> Range<usiz
         values.max().unwrap_or(0)
     }
     name.start..end(table).max(name.end)
-}
-
-/// What is wrong with the syntax: the first error of each line, since the others follow from it.
-fn syntax_faults(errors: &[toml::de::Error], text: &str) -> Vec<Fault> {
-    let mut errors: Vec<_> = errors
-        .iter()
-        .map(|error| {
-            let span = error.span().unwrap_or(0..0);
-            (mask::line_around(text, span.start).start, span, error.message())
-        })
-        .collect();
-    errors.sort_by_key(|(line, span, _)| (*line, span.start));
-    errors.dedup_by_key(|(line, ..)| *line);
-    errors.truncate(MAX_SYNTAX_ERRORS);
-    errors.into_iter().map(|(_, span, message)| syntax_fault(span, message)).collect()
-}
-
-/// How many syntax errors of one file are listed: one unclosed bracket can make hundreds.
-const MAX_SYNTAX_ERRORS: usize = 10;
-
-fn syntax_fault(span: Range<usize>, message: &str) -> Fault {
-    let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-    let fault = Fault::at(span, format!("not TOML: {message}"));
-    if expected.is_empty() { fault } else { fault.help(format!("expected {expected}")) }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::excerpt::Writer;
 use super::problem::Excerpt;
 
 /// What stands in place of what could be a key.
@@ -82,7 +83,7 @@ impl Unit {
     }
 
     /// The sort of the tables with a name below this one, or of this one itself.
-    fn of(table: &str) -> Option<(Self, bool)> {
+    pub(super) fn of(table: &str) -> Option<(Self, bool)> {
         Some(match table {
             "server" => (Self::Server, false),
             "admin" => (Self::Admin, false),
@@ -128,10 +129,10 @@ pub(crate) fn looks_like_key(value: &str) -> bool {
 }
 
 /// A part of a text and whether it may be shown.
-struct Piece {
-    span: Range<usize>,
-    quoted: bool,
-    shown: bool,
+pub(super) struct Piece {
+    pub(super) span: Range<usize>,
+    pub(super) quoted: bool,
+    pub(super) shown: bool,
 }
 
 /// What of a file may be shown.
@@ -310,99 +311,4 @@ impl Walk<'_> {
 fn is_reference(text: &str) -> bool {
     let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
     name.is_some_and(super::interpolate::is_name)
-}
-
-/// Writes one masked line, and keeps track of where the spot went.
-struct Writer<'t> {
-    text: &'t str,
-    line: Range<usize>,
-    span: Range<usize>,
-    out: String,
-    columns: usize,
-    spot: Option<Range<usize>>,
-}
-
-impl<'t> Writer<'t> {
-    fn new(text: &'t str, line: Range<usize>, span: Range<usize>) -> Self {
-        Self { text, line, span, out: String::new(), columns: 0, spot: None }
-    }
-
-    fn write(mut self, pieces: &[Piece]) -> Excerpt {
-        let mut pieces = pieces.iter().peekable();
-        let mut at = self.line.start;
-        while at < self.line.end {
-            while pieces.peek().is_some_and(|piece| piece.span.end <= at) {
-                pieces.next();
-            }
-            let next = pieces.peek().map_or(self.line.end, |piece| piece.span.start);
-            if next <= at {
-                let piece = pieces.next().map(|piece| (piece.span.end, piece.quoted, piece.shown));
-                let (end, quoted, shown) = piece.unwrap_or((self.line.end, false, false));
-                let end = end.min(self.line.end);
-                match (shown, quoted) {
-                    (true, _) => self.show(at..end),
-                    (false, true) => self.hide(at..end, &format!("\"{MASK}\"")),
-                    (false, false) => self.hide(at..end, MASK),
-                }
-                at = end;
-            } else {
-                let Some(end) = self.between(at..next.min(self.line.end)) else { break };
-                at = end;
-            }
-        }
-        let end = self.columns;
-        // A spot past the end of the line, or in a comment, is where the line ends.
-        let spot = self.spot.unwrap_or(end..end + 1);
-        Excerpt { line: self.out.trim_end().to_owned(), spot }
-    }
-
-    /// Writes punctuation and words between two pieces; none where a comment begins.
-    fn between(&mut self, gap: Range<usize>) -> Option<usize> {
-        let text = &self.text[gap.clone()];
-        if text.starts_with('#') {
-            return None;
-        }
-        let is_word = |c: char| !c.is_whitespace() && !"[]{}.,=#".contains(c);
-        let word = text.find(|c| !is_word(c)).unwrap_or(text.len());
-        let end = match word {
-            0 => gap.start + text.chars().next().map_or(1, char::len_utf8),
-            _ => gap.start + word,
-        };
-        if word == 0 || is_plain_name(&text[..word]) || Unit::of(&text[..word]).is_some() {
-            self.show(gap.start..end);
-        } else {
-            self.hide(gap.start..end, MASK);
-        }
-        Some(end)
-    }
-
-    fn show(&mut self, range: Range<usize>) {
-        for (offset, c) in self.text[range.clone()].char_indices() {
-            let at = range.start + offset;
-            self.mark(at..at + c.len_utf8(), 1);
-            self.out.push(if c == '\t' {
-                ' '
-            } else if c.is_control() {
-                '\u{fffd}'
-            } else {
-                c
-            });
-            self.columns += 1;
-        }
-    }
-
-    fn hide(&mut self, range: Range<usize>, mask: &str) {
-        self.mark(range, mask.len());
-        self.out.push_str(mask);
-        self.columns += mask.len();
-    }
-
-    fn mark(&mut self, range: Range<usize>, width: usize) {
-        let touches =
-            range.start < self.span.end.max(self.span.start + 1) && self.span.start < range.end;
-        if touches {
-            let start = self.spot.as_ref().map_or(self.columns, |spot| spot.start);
-            self.spot = Some(start..self.columns + width);
-        }
-    }
 }

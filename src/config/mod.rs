@@ -3,7 +3,10 @@
 pub mod address;
 mod describe;
 pub mod environment;
+mod excerpt;
+mod files;
 mod interpolate;
+mod kind;
 pub mod load;
 mod mask;
 pub mod options;
@@ -11,6 +14,7 @@ pub mod problem;
 mod section;
 pub(crate) mod source;
 pub mod suggest;
+mod syntax;
 pub mod types;
 
 use std::time::Duration;

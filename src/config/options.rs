@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::problem::{Fault, Problems};
 use super::source::{Findings, Origin, Sources};
 use super::types::{Period, Secret, Text};
-use super::{Config, Location, Plugin, Table, Upstream, load, suggest, types};
+use super::{Config, Location, Plugin, Table, Upstream, files, suggest, types};
 use crate::plan::{ListenAddr, UpstreamAddr};
 use crate::plugin::key_auth::{ErrorFormat, Errors, KeyAuthSettings, nowhere};
 
@@ -164,7 +164,7 @@ impl Start {
     }
 
     fn read(&mut self, path: &Path) -> Option<Vec<Secret>> {
-        let bytes = load::read(path).map_err(|fault| self.fault("API_KEY_FILE", fault)).ok()?;
+        let bytes = files::read(path).map_err(|fault| self.fault("API_KEY_FILE", fault)).ok()?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let Ok(text) = std::str::from_utf8(bytes) else {
             self.fault("API_KEY_FILE", Fault::new("the file is not UTF-8"));

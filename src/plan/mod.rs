@@ -3,6 +3,7 @@
 
 mod compile;
 mod connections;
+mod location;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

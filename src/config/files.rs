@@ -1,0 +1,64 @@
+//! The files of a configuration: which there are, and what they hold.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::problem::Fault;
+
+/// The longest file that is read. A million keys are about 80 MB as digests in a keys file, which
+/// is not read here; a configuration this long is something else by mistake.
+const MAX_FILE_SIZE: u64 = 64 << 20;
+
+/// The files of a configuration, sorted by name. Those of folders below it are left alone:
+/// Kubernetes keeps copies in `..data`.
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Fault::new("there is no such file or folder")
+            .help("--config PATH (or KEYGATE_CONFIG) names the configuration"),
+        _ => Fault::new(format!("cannot read the configuration: {error}")),
+    })?;
+    if !metadata.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |error: std::io::Error| Fault::new(format!("cannot read the folder: {error}"));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".toml") && !name.starts_with('.') {
+            files.push(entry.path());
+        }
+    }
+    if files.is_empty() {
+        return Err(Fault::new("there is no *.toml file in this folder"));
+    }
+    files.sort();
+    Ok(files)
+}
+
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let unreadable = |error: std::io::Error| Fault::new(format!("cannot read the file: {error}"));
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(Fault::new("this is a folder, not a file")
+            .help("only the files of the configuration's own folder are read"));
+    }
+    // A buffer of the right size from the start leaves no unwiped copy behind.
+    let size = metadata.len().min(MAX_FILE_SIZE) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE_SIZE {
+        return Err(Fault::new(format!("the file is longer than {} MiB", MAX_FILE_SIZE >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// NAME of a file `plugins.NAME.toml`.
+pub(super) fn plugin_name(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix("plugins.")?.strip_suffix(".toml").filter(|name| !name.is_empty())
+}
