@@ -1,14 +1,183 @@
 //! keygate: one binary in front of an HTTP API that lets a request through only with a valid key.
 //!
-//! The modules in reading order: [`config`] (what the operator wrote) is compiled into a [`plan`]
-//! (what the gate does). Of a plan, [`route`] chooses a location, and its [`plugin`]s let a request
-//! go on or answer it with a [`reply`]. [`keys`] and [`query`] are the pure parts of authentication.
+//! The modules in reading order. What the operator wrote, [`config`], is compiled into what the gate
+//! does, [`plan`], at start and at each [`reload`]. A `server` accepts connections on one thread a
+//! core, and gives each request to the `pipeline`: `screen` refuses what could be read in two ways,
+//! [`route`] chooses a location, its [`plugin`]s let the request go on or answer it with a [`reply`],
+//! and `forward` sends it to an `upstream` and the `answer` back. [`keys`] and [`query`] are the pure
+//! parts of authentication; [`observe`] is what can be seen from outside.
 
+mod answer;
 pub mod cli;
 pub mod config;
+mod forward;
+mod headers;
 pub mod keys;
+pub mod observe;
+mod pipeline;
 pub mod plan;
 pub mod plugin;
 pub mod query;
+pub mod reload;
 pub mod reply;
 pub mod route;
+mod screen;
+mod server;
+mod socket;
+mod upstream;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::cli::Failure;
+use crate::observe::access_log::Writer;
+use crate::plan::{ListenAddr, Plan};
+use crate::reload::Source;
+use crate::server::listener::{self, Sockets, Spread};
+use crate::server::worker::Delays;
+use crate::server::{Seed, start};
+
+/// Serves until a signal says stop: the only place where things are wired together. `ready` is told
+/// the addresses that are listened on, before the first request is answered.
+///
+/// # Errors
+/// When an address cannot be bound, a thread cannot be started, or a second signal ends it at once.
+pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result<(), Failure> {
+    let Sockets { by_worker, addresses } =
+        listener::bind(&plan.listen, plan.workers).map_err(|(address, error)| {
+            Failure::runtime(format!("cannot listen on {address}: {error}"))
+        })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
+    let writer = Writer::start(io::stdout()).map_err(cannot_start)?;
+    let (inboxes, receivers): (Vec<_>, Vec<_>) =
+        by_worker.iter().map(|_| mpsc::unbounded_channel()).unzip();
+    // Each socket's loop holds a place for the connection that it waits for.
+    let waiting = by_worker.iter().map(Vec::len).sum::<usize>();
+    let spread = Spread::new(inboxes, plan.server.max_connections.saturating_add(waiting));
+    let delays = Arc::<Delays>::default();
+    let (plans, plan_receiver) = watch::channel(Arc::new(plan));
+    let (stop, stop_receiver) = watch::channel(false);
+    let mut workers = Vec::new();
+    for (index, (sockets, inbox)) in by_worker.into_iter().zip(receivers).enumerate() {
+        let seed = Seed {
+            index,
+            sockets,
+            plans: plan_receiver.clone(),
+            stop: stop_receiver.clone(),
+            inbox,
+            spread: Arc::clone(&spread),
+            delays: Arc::clone(&delays),
+        };
+        workers.push(start(seed, &writer).map_err(cannot_start)?);
+    }
+    drop((plan_receiver, spread));
+    let signals = runtime.block_on(async { Signals::new() }).map_err(cannot_start)?;
+    for address in &addresses {
+        tracing::info!("listening on {address}");
+    }
+    ready(&addresses);
+    let ended = runtime.block_on(control(Arc::new(source), plans, stop, signals, workers));
+    // Not waiting for workers that are told to end at once.
+    runtime.shutdown_background();
+    ended?;
+    writer.finish();
+    Ok(())
+}
+
+fn cannot_start(error: io::Error) -> Failure {
+    Failure::runtime(format!("cannot start: {error}"))
+}
+
+struct Signals {
+    reload: Signal,
+    stop: StopSignals,
+}
+
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let stop = StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        Ok(Self { reload: signal(SignalKind::hangup())?, stop })
+    }
+}
+
+impl StopSignals {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Reloads and stops the workers as signals and the folder say.
+async fn control(
+    source: Arc<Source>,
+    plans: watch::Sender<Arc<Plan>>,
+    stop: watch::Sender<bool>,
+    mut signals: Signals,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+) -> Result<(), Failure> {
+    let (_watcher, mut changes) = match &source.folder {
+        Some(folder) => match reload::watch_folder(folder) {
+            Ok((watcher, changes)) => (Some(watcher), Some(changes)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot watch the configuration; send SIGHUP to reload it");
+                (None, None)
+            }
+        },
+        None => (None, None),
+    };
+    let mut ended = tokio::task::spawn_blocking(move || join(workers));
+    loop {
+        tokio::select! {
+            result = &mut ended => return ended_early(result),
+            _ = signals.reload.recv() => reload::reload(&source, &plans).await,
+            () = reload::changed(&mut changes) => reload::reload(&source, &plans).await,
+            () = signals.stop.recv() => break,
+        }
+    }
+    tracing::info!("stopping: answering what is in flight");
+    stop.send_replace(true);
+    tokio::select! {
+        result = &mut ended => match result {
+            Ok(Ok(())) => Ok(()),
+            other => ended_early(other),
+        },
+        () = signals.stop.recv() => Err(Failure::runtime("stopped at once, with requests in flight")),
+    }
+}
+
+/// Waits for every worker; a worker that panicked is an error.
+fn join(workers: Vec<JoinHandle<io::Result<()>>>) -> Result<(), String> {
+    for worker in workers {
+        match worker.join() {
+            Ok(result) => result.map_err(|error| error.to_string())?,
+            Err(_) => return Err("a worker panicked".to_owned()),
+        }
+    }
+    Ok(())
+}
+
+fn ended_early(result: Result<Result<(), String>, tokio::task::JoinError>) -> Result<(), Failure> {
+    let reason = match result {
+        Ok(Ok(())) => "the workers ended".to_owned(),
+        Ok(Err(reason)) => reason,
+        Err(error) => error.to_string(),
+    };
+    Err(Failure::runtime(reason))
+}

@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand, and no logic of the gate itself.
 
 pub mod check;
+pub mod demo;
 pub mod keygen;
+pub mod serve;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,22 +17,32 @@ pub struct Arguments {
     /// What to do; `serve` when nothing is said.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// What `serve` takes, when nothing is said.
+    #[command(flatten)]
+    pub serve: serve::Args,
 }
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve; the default
+    Serve(serve::Args),
+    /// Try it: an origin without authentication, the gate in front of it, and a fresh key
+    Demo(demo::Args),
     /// Validate a configuration: print who guards what, or every error at once
     Check(check::Args),
     /// Print new random keys, each with the line to paste into a configuration
     Keygen(keygen::Args),
 }
 
+/// Where the configuration is when nothing is said.
+const DEFAULT_CONFIG: &str = "config";
+
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
 pub struct ConfigPath {
     /// The configuration: a file, or a folder of *.toml
-    #[arg(long, value_name = "PATH", env = "KEYGATE_CONFIG", default_value = "config")]
+    #[arg(long, value_name = "PATH", env = "KEYGATE_CONFIG", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
 }
 
@@ -60,6 +72,8 @@ pub fn run(arguments: Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     match arguments.command {
         Some(Command::Check(args)) => check::run(&args, out),
         Some(Command::Keygen(args)) => keygen::run(&args, out),
-        None => Err(Failure::runtime("serve: not built yet")),
+        Some(Command::Demo(args)) => demo::run(&args, out),
+        Some(Command::Serve(args)) => serve::run(&args),
+        None => serve::run(&arguments.serve),
     }
 }

@@ -5,6 +5,7 @@ mod compile;
 mod connections;
 mod location;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -231,4 +232,13 @@ pub enum HostPolicy {
     Upstream,
     /// This one.
     Literal(HeaderValue),
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }

@@ -1,0 +1,108 @@
+//! `keygate serve`: from a configuration, or without files.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::config::options::Options;
+use crate::config::{self, Config, Environment};
+use crate::observe::log;
+use crate::plan::{self, ListenAddr, Plan};
+use crate::reload::Source;
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration: a file, or a folder of *.toml [default: config]
+    #[arg(long, value_name = "PATH", env = "KEYGATE_CONFIG", conflicts_with = "upstream")]
+    config: Option<PathBuf>,
+    /// Serve without files, with the key from API_KEY or API_KEY_FILE: where to forward
+    #[arg(long, value_name = "URL", env = "KEYGATE_UPSTREAM")]
+    upstream: Option<String>,
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "KEYGATE_LISTEN", requires = "upstream")]
+    listen: Option<String>,
+    /// The header that carries the key [default: X-API-Key, and Authorization: Bearer]
+    #[arg(long, value_name = "NAME", env = "KEYGATE_HEADER", requires = "upstream")]
+    header: Option<String>,
+    /// The query parameter that carries the key
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "KEYGATE_QUERY",
+        requires = "upstream",
+        conflicts_with = "header"
+    )]
+    query: Option<String>,
+    /// A path that is open to everybody; may be repeated [default: /health]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "KEYGATE_OPEN",
+        requires = "upstream",
+        value_delimiter = ','
+    )]
+    open: Vec<String>,
+}
+
+/// Serves until a signal says stop.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let source = match &args.upstream {
+        Some(upstream) => source_without_files(args, upstream),
+        None => source_of_files(args.config.as_deref().unwrap_or(Path::new(super::DEFAULT_CONFIG))),
+    };
+    start(source, |_| {})
+}
+
+/// Loads the first plan and serves; `ready` is told the addresses that are listened on.
+pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result<(), Failure> {
+    let plan = (source.load)(None).map_err(Failure::configuration)?;
+    let level = Environment::read(Path::new("")).ok();
+    log::init(plan.log.format, level.as_ref().and_then(|level| level.value(log::LEVEL)));
+    for warning in &plan.warnings {
+        tracing::warn!("{}", warning.to_string().trim_end());
+    }
+    crate::run(plan, source, ready)
+}
+
+fn source_of_files(path: &Path) -> Source {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let folder = folder.map(|folder| match folder.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => folder.to_owned(),
+    });
+    let path = path.to_owned();
+    let load = move |previous: Option<&Plan>| {
+        let environment = environment()?;
+        let config = config::load(&path, &environment).map_err(|problems| problems.to_string())?;
+        plan::compile(&config, previous).map_err(|problems| problems.to_string())
+    };
+    Source { load: Box::new(load), folder }
+}
+
+fn source_without_files(args: &Args, upstream: &str) -> Source {
+    let options = Options {
+        upstream: upstream.to_owned(),
+        listen: args.listen.clone(),
+        header: args.header.clone(),
+        query: args.query.clone(),
+        open: args.open.clone(),
+    };
+    let load = move |previous: Option<&Plan>| without_files(&options, &environment()?, previous);
+    Source { load: Box::new(load), folder: None }
+}
+
+/// Makes a plan from options and variables only.
+pub(crate) fn without_files(
+    options: &Options,
+    environment: &Environment,
+    previous: Option<&Plan>,
+) -> Result<Plan, String> {
+    let config =
+        Config::from_environment(options, environment).map_err(|problems| problems.to_string())?;
+    plan::compile(&config, previous).map_err(|problems| problems.to_string())
+}
+
+/// The real environment, and `.env` below it.
+fn environment() -> Result<Environment, String> {
+    Environment::read(Path::new("")).map_err(|problems| problems.to_string())
+}

@@ -1,0 +1,304 @@
+//! Bodies on their way: a request's with its limits, a response's with the connection it comes from.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::headers::{Framing, trailer_may_pass};
+use crate::server::clock::{Deadlines, Wait};
+use crate::server::connection::Client;
+use crate::server::worker::Served;
+use crate::upstream::pool::Lease;
+
+/// Why a body ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// The request's body is longer than the location allows.
+    TooLarge,
+    /// The client stopped sending.
+    ClientStalled,
+    /// The client went away, or sent no valid body.
+    Client,
+    /// The upstream stopped sending.
+    UpstreamStalled,
+    /// The upstream went away, or sent no valid body.
+    Upstream,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the request's body is too large",
+            Self::ClientStalled => "the client stopped sending its body",
+            Self::Client => "the client's body broke off",
+            Self::UpstreamStalled => "the upstream stopped sending its body",
+            Self::Upstream => "the upstream's body broke off",
+        })
+    }
+}
+
+impl Error for BodyError {}
+
+/// How long a client that waits for `100 Continue` is kept waiting for the upstream to say it: as
+/// long as clients wait themselves (RFC 9110, section 10.1.1, leaves the time open; curl takes 1 s).
+const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A request's body on its way up; none, or one that streams from the client.
+pub(crate) struct RequestBody(Option<Streaming>);
+
+struct Streaming {
+    inner: Incoming,
+    client: Rc<Client>,
+    served: Rc<Served>,
+    /// Why the body ended early, told to whoever sends it.
+    error: Rc<Cell<Option<BodyError>>>,
+    /// How many more bytes the location allows.
+    left: Option<u64>,
+    /// While the client waits for `100 Continue`: until when.
+    expects: Option<Pin<Box<Sleep>>>,
+}
+
+impl RequestBody {
+    /// No body.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// A body that may be `limit` bytes long. The cell says why it ended early, if it did.
+    pub(crate) fn streaming(
+        inner: Incoming,
+        limit: Option<u64>,
+        expects_continue: bool,
+        client: Rc<Client>,
+        served: Rc<Served>,
+    ) -> (Self, Rc<Cell<Option<BodyError>>>) {
+        let error = Rc::<Cell<_>>::default();
+        let expects = expects_continue.then(|| Box::pin(tokio::time::sleep(CONTINUE_TIMEOUT)));
+        let streaming =
+            Streaming { inner, client, served, error: Rc::clone(&error), left: limit, expects };
+        (Self(Some(streaming)), error)
+    }
+}
+
+impl Streaming {
+    fn fail(&self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.error.set(Some(error));
+        Poll::Ready(Some(Err(error)))
+    }
+
+    /// Waits until the upstream wants the body, or the client would send it anyway.
+    fn poll_wanted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(sleep) = &mut self.expects
+            && !self.client.interim.body_is_wanted()
+        {
+            ready!(sleep.as_mut().poll(cx));
+        }
+        self.expects = None;
+        Poll::Ready(())
+    }
+
+    fn count(&mut self, data: &Bytes) -> Result<(), BodyError> {
+        let Some(left) = &mut self.left else { return Ok(()) };
+        *left = left.checked_sub(data.len() as u64).ok_or(BodyError::TooLarge)?;
+        Ok(())
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        ready!(self.poll_wanted(cx));
+        let deadlines = &self.client.deadlines;
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            if deadlines.passed(Wait::Body) {
+                return self.fail(BodyError::ClientStalled);
+            }
+            deadlines.start(Wait::Body, self.served.plan.server.client_body_timeout);
+            return Poll::Pending;
+        };
+        deadlines.clear(Wait::Body);
+        // The upstream's time to answer counts from the last piece that it was sent.
+        deadlines.clear(Wait::Upstream);
+        match frame {
+            None => {
+                self.client.read_whole();
+                Poll::Ready(None)
+            }
+            Some(Err(_)) => self.fail(BodyError::Client),
+            Some(Ok(frame)) => {
+                if self.inner.is_end_stream() {
+                    self.client.read_whole();
+                }
+                if let Some(data) = frame.data_ref()
+                    && let Err(error) = self.count(data)
+                {
+                    return self.fail(error);
+                }
+                Poll::Ready(Some(Ok(filter_trailers(frame, &self.served))))
+            }
+        }
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.client.deadlines.clear(Wait::Body);
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.get_mut().0 {
+            None => Poll::Ready(None),
+            Some(streaming) => streaming.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|streaming| streaming.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |streaming| streaming.inner.size_hint())
+    }
+}
+
+/// How a body that came in is framed when it goes on.
+pub(crate) fn framing(body: &Incoming) -> Framing {
+    if body.is_end_stream() {
+        return Framing::None;
+    }
+    body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)
+}
+
+fn filter_trailers(frame: Frame<Bytes>, served: &Served) -> Frame<Bytes> {
+    if !frame.is_trailers() {
+        return frame;
+    }
+    let mut passed = HeaderMap::new();
+    if let Ok(trailers) = frame.into_trailers() {
+        for (name, value) in &trailers {
+            if trailer_may_pass(name, &served.plan.credential_headers) {
+                passed.append(name, value.clone());
+            }
+        }
+    }
+    Frame::trailers(passed)
+}
+
+/// A response's body and the connection it comes from, which is driven here and nowhere else: a
+/// client that goes away drops both, and with them the upstream's request.
+pub(crate) struct UpstreamBody {
+    inner: Incoming,
+    /// Given back at the end of the body; until then it belongs to this response.
+    lease: Option<Lease>,
+    deadlines: Rc<Deadlines>,
+    served: Rc<Served>,
+}
+
+impl UpstreamBody {
+    /// The body of a response that came over `lease`.
+    pub(crate) fn new(
+        inner: Incoming,
+        lease: Lease,
+        deadlines: Rc<Deadlines>,
+        served: Rc<Served>,
+    ) -> Self {
+        let mut body = Self { inner, lease: Some(lease), deadlines, served };
+        if body.inner.is_end_stream() {
+            body.give_back();
+        }
+        body
+    }
+
+    fn give_back(&mut self) {
+        self.deadlines.clear(Wait::Upstream);
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.deadlines.clear(Wait::Upstream);
+        self.lease = None;
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn poll_inner(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        // What has been read already is waiting in the body; only then is the connection asked.
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.drive(cx);
+        }
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(frame) = self.poll_inner(cx) else {
+            if self.deadlines.passed(Wait::Upstream) {
+                return self.fail(BodyError::UpstreamStalled);
+            }
+            if let Some(lease) = &self.lease {
+                self.deadlines.start(Wait::Upstream, lease.upstream().read_timeout);
+            }
+            return Poll::Pending;
+        };
+        self.deadlines.clear(Wait::Upstream);
+        match frame {
+            None => {
+                self.give_back();
+                Poll::Ready(None)
+            }
+            Some(Err(_)) => self.fail(BodyError::Upstream),
+            Some(Ok(frame)) => {
+                if self.inner.is_end_stream() {
+                    self.give_back();
+                }
+                Poll::Ready(Some(Ok(filter_trailers(frame, &self.served))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for UpstreamBody {
+    fn drop(&mut self) {
+        self.deadlines.clear(Wait::Upstream);
+    }
+}

@@ -1,0 +1,263 @@
+//! The heads that go on: what an upstream gets to see of a request, and a client of a response.
+
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request, response};
+
+use crate::headers::{
+    self, HopByHop, X_ACCEL_BUFFERING, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER,
+    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
+};
+use crate::plan::{TrustedProxies, Upstream};
+use crate::plugin::Cx;
+use crate::screen;
+
+/// How a request's body is framed upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// There is none.
+    None,
+    /// This many bytes.
+    Length(u64),
+    /// Chunks, and perhaps trailers.
+    Chunked,
+}
+
+/// What a head needs to know beyond the request itself.
+pub(crate) struct Passage<'a> {
+    /// Who connected, as it stands in `X-Forwarded-For`; none on a unix socket.
+    pub(crate) peer: Option<&'a HeaderValue>,
+    /// The client, as it stands in `X-Real-IP`.
+    pub(crate) client: Option<HeaderValue>,
+    /// The `Host` that the client asked for.
+    pub(crate) host: Option<&'a HeaderValue>,
+    /// The name of the request in everybody's logs.
+    pub(crate) request_id: &'a HeaderValue,
+    /// How the body is framed.
+    pub(crate) framing: Framing,
+    /// Whether this asks for a WebSocket.
+    pub(crate) websocket: bool,
+    /// Whether the client waits for `100 Continue`.
+    pub(crate) expects_continue: bool,
+}
+
+/// Builds the header fields of the request that goes upstream. The client's keep their order; those
+/// that keygate sets stand at the end, and nothing that the client sent can remove them.
+pub(crate) fn upstream_headers(
+    head: &request::Parts,
+    host_sent: Option<&HeaderValue>,
+    passage: &Passage<'_>,
+    cx: &Cx,
+) -> HeaderMap {
+    let mut sent = HeaderMap::with_capacity(head.headers.len() + OWN_FIELDS);
+    if let Some(host) = host_sent {
+        sent.insert(HOST, host.clone());
+    }
+    let hop_by_hop = HopByHop::of(&head.headers);
+    for (name, value) in &head.headers {
+        if !hop_by_hop.contains(name) && !is_own(name, passage.framing) {
+            sent.append(name, value.clone());
+        }
+    }
+    match passage.framing {
+        Framing::None => {}
+        Framing::Length(length) => {
+            sent.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Framing::Chunked => {
+            sent.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+    if passage.websocket {
+        sent.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        sent.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    } else if headers::lists(&head.headers, &TE, "trailers") {
+        sent.insert(CONNECTION, HeaderValue::from_static("te"));
+        sent.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if passage.expects_continue {
+        sent.insert(EXPECT, HeaderValue::from_static("100-continue"));
+    }
+    forwarded(&mut sent, &head.headers, passage);
+    identity(&mut sent, cx);
+    sent
+}
+
+/// How many fields [`upstream_headers`] adds at most.
+const OWN_FIELDS: usize = 12;
+
+/// Fields that keygate writes anew.
+fn is_own(name: &HeaderName, framing: Framing) -> bool {
+    match name.as_str().len() {
+        4 => *name == HOST,
+        6 => *name == EXPECT,
+        7 => *name == TRAILER && framing != Framing::Chunked,
+        9 => *name == X_REAL_IP,
+        12 => *name == X_REQUEST_ID,
+        14 => *name == CONTENT_LENGTH,
+        15 => *name == X_FORWARDED_FOR,
+        16 => *name == X_FORWARDED_HOST,
+        17 => *name == X_FORWARDED_PROTO,
+        _ => false,
+    }
+}
+
+/// What was left of `X-Forwarded-*` by [`screen::disown`](crate::screen::disown) came from a trusted
+/// proxy, and is added to; otherwise keygate is the first that the client met.
+fn forwarded(sent: &mut HeaderMap, came: &HeaderMap, passage: &Passage<'_>) {
+    let mut through: Vec<&HeaderValue> = came.get_all(X_FORWARDED_FOR).iter().collect();
+    through.extend(passage.peer);
+    match through[..] {
+        [] => {}
+        [one] => {
+            sent.insert(X_FORWARDED_FOR, one.clone());
+        }
+        _ => {
+            let list =
+                through.iter().map(|value| value.as_bytes()).collect::<Vec<_>>().join(&b", "[..]);
+            if let Ok(list) = HeaderValue::from_bytes(&list) {
+                sent.insert(X_FORWARDED_FOR, list);
+            }
+        }
+    }
+    let proto = came.get(X_FORWARDED_PROTO).cloned();
+    sent.insert(X_FORWARDED_PROTO, proto.unwrap_or(HeaderValue::from_static("http")));
+    if let Some(host) = came.get(X_FORWARDED_HOST).or(passage.host) {
+        sent.insert(X_FORWARDED_HOST, host.clone());
+    }
+    if let Some(client) = &passage.client {
+        sent.insert(X_REAL_IP, client.clone());
+    }
+    sent.insert(X_REQUEST_ID, passage.request_id.clone());
+}
+
+fn identity(sent: &mut HeaderMap, cx: &Cx) {
+    let fields = [(X_CONSUMER_USERNAME, &cx.consumer), (X_CREDENTIAL_IDENTIFIER, &cx.key_id)];
+    for (name, value) in fields {
+        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
+            sent.insert(name, value);
+        }
+    }
+}
+
+/// The client's address: the peer's, or, where the peer is a trusted proxy, the last address of
+/// `X-Forwarded-For` that is not one itself.
+pub(crate) fn client_address(
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+    trusted: &TrustedProxies,
+) -> Option<IpAddr> {
+    if !trusted.trusts(peer) {
+        return peer;
+    }
+    let mut nearest = peer;
+    let listed = headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .map(|value| value.to_str().unwrap_or_default())
+        .collect::<Vec<_>>();
+    for entry in listed.iter().rev().flat_map(|value| value.rsplit(',')) {
+        // Whoever wrote something else than an address is as far as trust goes.
+        let Some(address) = parse_address(entry.trim()) else { break };
+        nearest = Some(address);
+        if !trusted.trusts(nearest) {
+            break;
+        }
+    }
+    nearest
+}
+
+/// An address as proxies write it: with or without brackets and port.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let address = text.parse().ok().or_else(|| {
+        let socket: Option<std::net::SocketAddr> = text.parse().ok();
+        socket
+            .map(|socket| socket.ip())
+            .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+    });
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// The `Host` sent upstream.
+pub(crate) fn host_sent<'a>(
+    upstream: &'a Upstream,
+    own: &'a HeaderValue,
+    client: Option<&'a HeaderValue>,
+) -> Option<&'a HeaderValue> {
+    use crate::plan::HostPolicy;
+    match &upstream.host {
+        // HTTP/1.1 upstream needs a Host even if an HTTP/1.0 client named none.
+        HostPolicy::Client => client.or(Some(own)),
+        HostPolicy::Upstream => Some(own),
+        HostPolicy::Literal(host) => Some(host),
+    }
+}
+
+/// Whether a request asks for a WebSocket in the only valid way (RFC 6455, section 4.1).
+pub(crate) fn asks_for_websocket(head: &request::Parts, framing: Framing) -> bool {
+    head.headers.contains_key(UPGRADE)
+        && head.method == http::Method::GET
+        && head.version == http::Version::HTTP_11
+        && framing == Framing::None
+        && head.headers.contains_key(http::header::SEC_WEBSOCKET_KEY)
+        && headers::lists(&head.headers, &UPGRADE, "websocket")
+        && headers::lists(&head.headers, &CONNECTION, "upgrade")
+}
+
+/// Makes the head of an upstream's response fit for the client.
+pub(crate) fn client_head(head: &mut response::Parts, websocket: bool) {
+    let upgraded = websocket && head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let chunked = head.headers.contains_key(TRANSFER_ENCODING);
+    let hop_by_hop = HopByHop::of(&head.headers);
+    let own = |name: &HeaderName| {
+        // A length beside a coding is not the body's (RFC 9112, section 6.3).
+        hop_by_hop.contains(name) || chunked && *name == CONTENT_LENGTH
+    };
+    if head.headers.keys().any(&own) {
+        let mut kept = HeaderMap::with_capacity(head.headers.keys_len());
+        for (name, value) in &head.headers {
+            if !own(name) {
+                kept.append(name, value.clone());
+            }
+        }
+        head.headers = kept;
+    }
+    head.version = http::Version::HTTP_11;
+    if upgraded {
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    let is_event_stream = head
+        .headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    if is_event_stream {
+        head.headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    }
+}
+
+/// Whether a trailer field may go on: none that frames, routes or identifies (RFC 9110, section
+/// 6.5.1), and none that carries a credential.
+pub(crate) fn trailer_may_pass(name: &HeaderName, credentials: &[HeaderName]) -> bool {
+    const NEVER: [HeaderName; 13] = [
+        http::header::AUTHORIZATION,
+        http::header::CACHE_CONTROL,
+        http::header::CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        http::header::CONTENT_RANGE,
+        CONTENT_TYPE,
+        CONNECTION,
+        http::header::COOKIE,
+        EXPECT,
+        HOST,
+        http::header::SET_COOKIE,
+        TRAILER,
+        TRANSFER_ENCODING,
+    ];
+    !NEVER.contains(name)
+        && !screen::is_reserved(name)
+        && !credentials.iter().any(|own| headers::same_to_cgi(own.as_str(), name.as_str()))
+}

@@ -1,0 +1,113 @@
+//! Header fields: removing some without disturbing the order of the rest, and names that upstreams
+//! confuse.
+
+use http::header::{
+    CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The consumer whom the key belongs to.
+pub(crate) const X_CONSUMER_USERNAME: HeaderName = HeaderName::from_static("x-consumer-username");
+/// The stable, public name of the key.
+pub(crate) const X_CREDENTIAL_IDENTIFIER: HeaderName =
+    HeaderName::from_static("x-credential-identifier");
+/// The addresses that a request came through.
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The `Host` that the client asked for.
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The scheme that the client used.
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The client's address.
+pub(crate) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The name of one request in everybody's logs.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Tells an nginx in front whether to hold a response back.
+pub(crate) const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Keeps the fields that `keep` says yes to, in their order.
+///
+/// `HeaderMap::remove` moves the last field into the hole; an upstream would see another order.
+pub(crate) fn retain(
+    headers: &mut HeaderMap,
+    mut keep: impl FnMut(&HeaderName, &HeaderValue) -> bool,
+) {
+    if headers.iter().all(|(name, value)| keep(name, value)) {
+        return;
+    }
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in &*headers {
+        if keep(name, value) {
+            kept.append(name, value.clone());
+        }
+    }
+    *headers = kept;
+}
+
+/// The fields that are for the next hop only (RFC 9110, section 7.6.1): those that always are, and
+/// those that `Connection` names.
+pub(crate) struct HopByHop<'a> {
+    nominated: Vec<&'a str>,
+}
+
+impl<'a> HopByHop<'a> {
+    /// Those of one message.
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        let nominated = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|option| !IDLE_OPTIONS.iter().any(|idle| idle.eq_ignore_ascii_case(option)))
+            .collect();
+        Self { nominated }
+    }
+
+    /// Whether the field is one of them.
+    pub(crate) fn contains(&self, name: &HeaderName) -> bool {
+        match name.as_str().len() {
+            2 | 7 | 10 | 16..=19 if ALWAYS.contains(name) => true,
+            _ => self.nominated.iter().any(|option| option.eq_ignore_ascii_case(name.as_str())),
+        }
+    }
+}
+
+/// Fields that are always for the next hop only, whether `Connection` names them or not.
+const ALWAYS: [HeaderName; 8] = [
+    CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATE,
+];
+
+/// What `Connection` says most of the time; none of it names a field that is not gone anyway.
+const IDLE_OPTIONS: [&str; 5] = ["", "close", "keep-alive", "upgrade", "te"];
+
+/// Whether two names are the same to an upstream that does not tell `-` from `_` (CGI and WSGI do
+/// not; CVE-2025-64484, CVE-2026-39858).
+pub(crate) fn same_to_cgi(a: &str, b: &str) -> bool {
+    a.len() == b.len()
+        && a.bytes()
+            .zip(b.bytes())
+            .all(|(a, b)| dash(a.to_ascii_lowercase()) == dash(b.to_ascii_lowercase()))
+}
+
+fn dash(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte }
+}
+
+/// Whether a list of options, such as that of `Connection` or `Upgrade`, holds this one.
+pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, option: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|listed| listed.trim().eq_ignore_ascii_case(option))
+}

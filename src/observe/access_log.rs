@@ -1,0 +1,292 @@
+//! The access log: one line a request, formatted by its worker, written by a thread of its own.
+//!
+//! A worker gathers lines in memory and hands them over now and then. It never waits for the sink:
+//! when the thread cannot keep up, lines are dropped and counted.
+
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderValue, Method, StatusCode, Uri};
+
+use crate::plan::{Log, LogFormat};
+use crate::query;
+
+/// How many bytes of lines a worker gathers before it hands them over without waiting for the tick.
+const BATCH_SIZE: usize = 32 * 1024;
+
+/// How many batches may wait for the writer; with [`BATCH_SIZE`], 8 MiB of lines.
+const BATCHES: usize = 256;
+
+/// The thread that writes. It ends when every [`AccessLog`] of it is gone.
+pub struct Writer {
+    batches: SyncSender<Vec<u8>>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(mut sink: impl Write + Send + 'static) -> std::io::Result<Self> {
+        let (batches, incoming): (_, Receiver<Vec<u8>>) = mpsc::sync_channel(BATCHES);
+        let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || {
+            let mut broken = false;
+            for batch in incoming {
+                let written = sink.write_all(&batch).and_then(|()| sink.flush());
+                if let Err(error) = &written
+                    && !broken
+                {
+                    tracing::warn!(%error, "cannot write the access log; lines are lost");
+                }
+                broken = written.is_err();
+            }
+        })?;
+        Ok(Self { batches, thread })
+    }
+
+    /// One worker's end.
+    pub(crate) fn log(&self, log: Log) -> AccessLog {
+        AccessLog {
+            batches: self.batches.clone(),
+            log: Cell::new(log),
+            lines: RefCell::default(),
+            dropped: Cell::new(0),
+            stamp: RefCell::new(Stamp::default()),
+        }
+    }
+
+    /// Waits until everything that was handed over is written.
+    pub fn finish(self) {
+        drop(self.batches);
+        // The thread does not panic; if it did, its last words are in the log already.
+        let _ = self.thread.join();
+    }
+}
+
+/// One worker's lines.
+pub struct AccessLog {
+    batches: SyncSender<Vec<u8>>,
+    log: Cell<Log>,
+    lines: RefCell<Vec<u8>>,
+    dropped: Cell<u64>,
+    stamp: RefCell<Stamp>,
+}
+
+/// What a line says.
+pub(crate) struct Line<'a> {
+    /// The client's address; none on a unix socket.
+    pub(crate) client: Option<IpAddr>,
+    /// The request's method.
+    pub(crate) method: &'a Method,
+    /// The request's target as it came.
+    pub(crate) uri: &'a Uri,
+    /// Decoded names of the parameters whose values are masked.
+    pub(crate) masked: &'a [Vec<u8>],
+    /// The status that was answered.
+    pub(crate) status: StatusCode,
+    /// Bytes of the response's body.
+    pub(crate) bytes: u64,
+    /// Time spent here.
+    pub(crate) keygate: Duration,
+    /// Time spent waiting for the upstream.
+    pub(crate) upstream: Option<Duration>,
+    /// The location's name.
+    pub(crate) location: Option<&'a str>,
+    /// Whom the key belongs to.
+    pub(crate) consumer: Option<&'a str>,
+    /// The key's public name.
+    pub(crate) key_id: Option<&'a str>,
+    /// The request's id.
+    pub(crate) request_id: &'a HeaderValue,
+}
+
+impl AccessLog {
+    /// Takes over the settings of another plan.
+    pub(crate) fn set_format(&self, log: Log) {
+        self.log.set(log);
+    }
+
+    /// Writes a line, if there is to be an access log.
+    pub(crate) fn write(&self, line: &Line<'_>) {
+        let log = self.log.get();
+        if !log.access {
+            return;
+        }
+        let mut lines = self.lines.borrow_mut();
+        let mut stamp = self.stamp.borrow_mut();
+        let time = stamp.at(SystemTime::now());
+        match log.format {
+            LogFormat::Text => line.text(time, &mut lines),
+            LogFormat::Json => line.json(time, &mut lines),
+        }
+        if lines.len() >= BATCH_SIZE {
+            self.hand_over(&mut lines);
+        }
+    }
+
+    /// Hands over what has been gathered.
+    pub(crate) fn flush(&self) {
+        let mut lines = self.lines.borrow_mut();
+        if !lines.is_empty() {
+            self.hand_over(&mut lines);
+        }
+    }
+
+    fn hand_over(&self, lines: &mut Vec<u8>) {
+        match self.batches.try_send(std::mem::take(lines)) {
+            Ok(()) => {
+                let dropped = self.dropped.take();
+                if dropped > 0 {
+                    tracing::warn!(
+                        lines = dropped,
+                        "the access log could not keep up; lines are lost"
+                    );
+                }
+                lines.reserve(BATCH_SIZE + BATCH_SIZE / 8);
+            }
+            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
+                let count = batch.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                self.dropped.set(self.dropped.get() + count);
+            }
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl Line<'_> {
+    /// Blanks separate; no value can hold one: targets and methods have none by RFC 9112, names are
+    /// checked when the configuration is read.
+    fn text(&self, time: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(time);
+        out.push(b' ');
+        self.client(out);
+        for part in [b" ", self.method.as_str().as_bytes(), b" "] {
+            out.extend_from_slice(part);
+        }
+        self.target(out);
+        out.push(b' ');
+        out.extend_from_slice(self.status.as_str().as_bytes());
+        out.extend_from_slice(b" bytes=");
+        number(self.bytes, out);
+        out.extend_from_slice(b" keygate_ms=");
+        milliseconds(self.keygate, out);
+        out.extend_from_slice(b" upstream_ms=");
+        match self.upstream {
+            Some(time) => milliseconds(time, out),
+            None => out.push(b'-'),
+        }
+        for (name, value) in [
+            (&b" location="[..], self.location),
+            (b" consumer=", self.consumer),
+            (b" key=", self.key_id),
+        ] {
+            out.extend_from_slice(name);
+            out.extend_from_slice(value.unwrap_or("-").as_bytes());
+        }
+        out.extend_from_slice(b" id=");
+        out.extend_from_slice(self.request_id.as_bytes());
+        out.push(b'\n');
+    }
+
+    fn json(&self, time: &[u8], out: &mut Vec<u8>) {
+        let mut target = Vec::new();
+        self.target(&mut target);
+        out.extend_from_slice(br#"{"time":""#);
+        out.extend_from_slice(time);
+        out.extend_from_slice(br#"","client":""#);
+        self.client(out);
+        out.extend_from_slice(br#"","method":""#);
+        out.extend_from_slice(self.method.as_str().as_bytes());
+        out.extend_from_slice(br#"","path":"#);
+        quoted(Some(&String::from_utf8_lossy(&target)), out);
+        out.extend_from_slice(br#","status":"#);
+        out.extend_from_slice(self.status.as_str().as_bytes());
+        out.extend_from_slice(br#","bytes":"#);
+        number(self.bytes, out);
+        out.extend_from_slice(br#","keygate_ms":"#);
+        milliseconds(self.keygate, out);
+        out.extend_from_slice(br#","upstream_ms":"#);
+        match self.upstream {
+            Some(time) => milliseconds(time, out),
+            None => out.extend_from_slice(b"null"),
+        }
+        for (name, value) in [
+            (&br#","location":"#[..], self.location),
+            (br#","consumer":"#, self.consumer),
+            (br#","key_id":"#, self.key_id),
+            (br#","request_id":"#, self.request_id.to_str().ok()),
+        ] {
+            out.extend_from_slice(name);
+            quoted(value, out);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn client(&self, out: &mut Vec<u8>) {
+        match self.client {
+            // Writing to a vector cannot fail.
+            Some(address) => drop(write!(out, "{address}")),
+            None => out.extend_from_slice(b"unix"),
+        }
+    }
+
+    /// The path and query, with the credential's value masked.
+    fn target(&self, out: &mut Vec<u8>) {
+        let target = self.uri.path_and_query().map_or("/", |target| target.as_str());
+        query::mask(target.as_bytes(), self.masked, out);
+    }
+}
+
+fn quoted(value: Option<&str>, out: &mut Vec<u8>) {
+    // Writing a string to a vector cannot fail.
+    drop(serde_json::to_writer(out, &value));
+}
+
+fn number(value: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// A duration in milliseconds with three decimals.
+fn milliseconds(time: Duration, out: &mut Vec<u8>) {
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    number(micros / 1000, out);
+    let rest = micros % 1000;
+    let decimals = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
+    out.push(b'.');
+    out.extend_from_slice(&decimals);
+}
+
+/// The time of day as RFC 3339 with milliseconds; all but these is formatted once a second.
+#[derive(Default)]
+struct Stamp {
+    second: u64,
+    text: Vec<u8>,
+}
+
+impl Stamp {
+    fn at(&mut self, time: SystemTime) -> &[u8] {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.text.is_empty() || self.second != since.as_secs() {
+            self.second = since.as_secs();
+            self.text.clear();
+            // Writing to a vector cannot fail.
+            drop(write!(self.text, "{}", humantime::format_rfc3339_millis(time)));
+        }
+        let millis = since.subsec_millis();
+        let digits = [millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8);
+        if let Some(place) = self.text.get_mut(20..23) {
+            place.copy_from_slice(&digits);
+        }
+        &self.text
+    }
+}

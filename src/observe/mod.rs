@@ -1,0 +1,5 @@
+//! What can be seen of the gate from outside.
+
+pub mod access_log;
+pub mod log;
+pub(crate) mod record;

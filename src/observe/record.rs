@@ -1,0 +1,111 @@
+//! What is known about one request, written to the access log when its response ends, however it
+//! ends.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderValue, Method, StatusCode, Uri};
+
+use super::access_log::Line;
+use crate::pipeline::Processing;
+use crate::server::worker::{Served, Worker};
+
+/// The status of a request whose client left before it was answered, as nginx writes it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// One request on its way to the access log.
+pub(crate) struct Record {
+    worker: Rc<Worker>,
+    served: Rc<Served>,
+    method: Method,
+    uri: Uri,
+    request_id: HeaderValue,
+    begun: Instant,
+    /// The client's address, when it is known.
+    pub(crate) client: Option<IpAddr>,
+    /// Index of the location.
+    pub(crate) location: Option<usize>,
+    /// Whom the key belongs to.
+    pub(crate) consumer: Option<Arc<str>>,
+    /// The key's public name.
+    pub(crate) key_id: Option<Arc<str>>,
+    /// When the request went upstream.
+    pub(crate) sent: Option<Instant>,
+    /// When the upstream's response ended; until then the record's own end.
+    pub(crate) answered: Option<Instant>,
+    /// The status that was answered; none while there is no answer.
+    pub(crate) status: Option<StatusCode>,
+    /// The request's place among those of its location.
+    pub(crate) processing: Option<Processing>,
+    bytes: u64,
+}
+
+impl Record {
+    /// Begins with what the request's head says.
+    pub(crate) fn begin(
+        worker: Rc<Worker>,
+        served: Rc<Served>,
+        method: Method,
+        uri: Uri,
+        request_id: HeaderValue,
+        client: Option<IpAddr>,
+    ) -> Self {
+        Self {
+            worker,
+            served,
+            method,
+            uri,
+            request_id,
+            begun: Instant::now(),
+            client,
+            location: None,
+            consumer: None,
+            key_id: None,
+            sent: None,
+            answered: None,
+            status: None,
+            processing: None,
+            bytes: 0,
+        }
+    }
+
+    /// When the request's head was complete.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// The request's id.
+    pub(crate) fn request_id(&self) -> &HeaderValue {
+        &self.request_id
+    }
+
+    /// Counts bytes of the response's body.
+    pub(crate) fn add_bytes(&mut self, count: u64) {
+        self.bytes += count;
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let ended = Instant::now();
+        let upstream = self.sent.map(|sent| self.answered.unwrap_or(ended).duration_since(sent));
+        let whole = ended.duration_since(self.begun);
+        let gone = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default();
+        self.worker.access_log.write(&Line {
+            client: self.client,
+            method: &self.method,
+            uri: &self.uri,
+            masked: &self.served.plan.credential_parameters,
+            status: self.status.unwrap_or(gone),
+            bytes: self.bytes,
+            keygate: whole.saturating_sub(upstream.unwrap_or_default()),
+            upstream,
+            location: self.location.map(|index| &*self.served.plan.locations[index].name),
+            consumer: self.consumer.as_deref(),
+            key_id: self.key_id.as_deref(),
+            request_id: &self.request_id,
+        });
+    }
+}

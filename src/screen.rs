@@ -1,0 +1,245 @@
+//! What is refused or deleted before anything else looks at a request.
+//!
+//! hyper has parsed the head by now and refused most of what two parsers could read differently;
+//! these are the rules that it leaves open.
+
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use http::header::{FORWARDED, HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
+
+use crate::headers::{self, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER, X_REAL_IP};
+use crate::reply::Cause;
+
+/// Whom a request is for: the checked `Host`.
+#[derive(Clone, Debug)]
+pub(crate) struct Host(Option<HeaderValue>);
+
+impl Host {
+    /// As it is sent on: with the port; none in an HTTP/1.0 request that names none.
+    pub(crate) fn value(&self) -> Option<&HeaderValue> {
+        self.0.as_ref()
+    }
+
+    /// The host without the port.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let host = self.0.as_ref()?.to_str().ok()?;
+        split_port(host).map(|(name, _)| name)
+    }
+}
+
+/// Refuses what could be read in two ways; what is left has one host and one framing.
+pub(crate) fn check(head: &request::Parts) -> Result<Host, Cause> {
+    check_method(&head.method)?;
+    check_target(head)?;
+    check_framing(&head.headers)?;
+    let host = check_host(head)?;
+    check_authority(&head.uri, host)
+}
+
+fn check_method(method: &Method) -> Result<(), Cause> {
+    match *method {
+        Method::CONNECT | Method::TRACE => Err(Cause::MethodNotAllowed),
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9112, section 3.2: origin-form, absolute-form, or `*` with `OPTIONS`.
+fn check_target(head: &request::Parts) -> Result<(), Cause> {
+    let uri = &head.uri;
+    let path = uri.path();
+    let shape = match path {
+        "*" => head.method == Method::OPTIONS,
+        _ => path.starts_with('/') && (uri.scheme().is_some() || uri.authority().is_none()),
+    };
+    let scheme = uri.scheme_str().is_none_or(|scheme| scheme == "http" || scheme == "https");
+    let ascii = path.is_ascii() && uri.query().is_none_or(str::is_ascii);
+    if shape && scheme && ascii { Ok(()) } else { Err(Cause::BadRequest) }
+}
+
+/// A coding that is not `chunked` would be lost: framing is not relayed (RFC 9112, section 6.1).
+fn check_framing(headers: &HeaderMap) -> Result<(), Cause> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Cause::BadRequest),
+    }
+}
+
+/// One valid `Host` (RFC 9112, section 3.2); HTTP/1.0 may go without.
+fn check_host(head: &request::Parts) -> Result<Option<&HeaderValue>, Cause> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if head.version == Version::HTTP_10 => Ok(None),
+        (Some(host), None) if is_host(host) => Ok(Some(host)),
+        _ => Err(Cause::BadRequest),
+    }
+}
+
+/// An absolute target and `Host` must name the same authority, and it must hold no user.
+fn check_authority(uri: &Uri, host: Option<&HeaderValue>) -> Result<Host, Cause> {
+    let Some(authority) = uri.authority() else { return Ok(Host(host.cloned())) };
+    let value = authority_value(authority)?;
+    match host {
+        Some(host) if !host.as_bytes().eq_ignore_ascii_case(value.as_bytes()) => {
+            Err(Cause::BadRequest)
+        }
+        _ => Ok(Host(Some(value))),
+    }
+}
+
+fn authority_value(authority: &Authority) -> Result<HeaderValue, Cause> {
+    HeaderValue::from_str(authority.as_str()).ok().filter(is_host).ok_or(Cause::BadRequest)
+}
+
+/// Whether a value is `host` or `host:port` (RFC 3986, section 3.2.2, without escapes).
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let Some((name, port)) = split_port(text) else { return false };
+    let port_is_valid = port.is_none_or(|port| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && u16::from_str(port).is_ok()
+    });
+    let name_is_valid = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(address) => Ipv6Addr::from_str(address).is_ok(),
+        None => {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+        }
+    };
+    port_is_valid && name_is_valid
+}
+
+/// Splits `host:port`; a literal IPv6 address keeps its brackets.
+fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
+    if host.starts_with('[') {
+        let end = host.find(']')? + 1;
+        return match &host[end..] {
+            "" => Some((host, None)),
+            rest => Some((&host[..end], Some(rest.strip_prefix(':')?))),
+        };
+    }
+    match host.split_once(':') {
+        Some((name, port)) => Some((name, Some(port))),
+        None => Some((host, None)),
+    }
+}
+
+/// Deletes what only keygate, or a trusted proxy, may say: on every location, on every protocol,
+/// in every spelling that an upstream could confuse with it.
+pub(crate) fn disown(headers: &mut HeaderMap, peer_is_trusted: bool) {
+    headers::retain(headers, |name, _| {
+        // A trusted proxy sets the names with `-`; one with `_` is the client's, slipped through.
+        let believed = peer_is_trusted && !name.as_str().contains('_');
+        !is_identity(name) && (believed || !is_forwarding(name))
+    });
+}
+
+/// Whether a field is one that only keygate or a trusted proxy may send.
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+    is_identity(name) || is_forwarding(name)
+}
+
+fn is_identity(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with('x')
+        && [X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER]
+            .iter()
+            .any(|own| headers::same_to_cgi(name, own.as_str()))
+}
+
+fn is_forwarding(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    match name.as_bytes().first() {
+        Some(b'f') => name == FORWARDED.as_str(),
+        Some(b'x') => {
+            name.get(..X_FORWARDED.len())
+                .is_some_and(|start| headers::same_to_cgi(start, X_FORWARDED))
+                || headers::same_to_cgi(name, X_REAL_IP.as_str())
+        }
+        _ => false,
+    }
+}
+
+const X_FORWARDED: &str = "x-forwarded-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_is_host(value: &str, expected: bool) {
+        assert_eq!(is_host(&HeaderValue::from_str(value).unwrap()), expected, "{value:?}");
+    }
+
+    #[test]
+    fn hosts() {
+        for host in
+            ["a.test", "A.TEST", "a.test:8080", "127.0.0.1", "[::1]", "[::1]:80", "a_b", "a."]
+        {
+            check_is_host(host, true);
+        }
+        for host in [
+            "",
+            ":80",
+            "a b",
+            "a.test:",
+            "a.test:x",
+            "a.test:99999",
+            "a.test:+80",
+            "u@a.test",
+            "a.test/x",
+            "a.test, b.test",
+            "[::1",
+            "[::1]x",
+            "[::1]:",
+            "[g]",
+            "a:1:2",
+            "a?b",
+            "a#b",
+            "%61.test",
+        ] {
+            check_is_host(host, false);
+        }
+    }
+
+    #[track_caller]
+    fn check_disowned(name: &str, trusted: bool, gone: bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            HeaderValue::from_static("1"),
+        );
+        disown(&mut headers, trusted);
+        assert_eq!(headers.is_empty(), gone, "{name}, trusted: {trusted}");
+    }
+
+    #[test]
+    fn only_keygate_names_the_consumer() {
+        for name in [
+            "X-Consumer-Username",
+            "X_Consumer_Username",
+            "x-consumer_username",
+            "X-CREDENTIAL_IDENTIFIER",
+        ] {
+            check_disowned(name, false, true);
+            check_disowned(name, true, true);
+        }
+        check_disowned("X-Consumer-Usernames", false, false);
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_names_the_client() {
+        for name in ["X-Forwarded-For", "x-forwarded-prefix", "X-Real-IP", "Forwarded"] {
+            check_disowned(name, false, true);
+            check_disowned(name, true, false);
+        }
+        for name in ["X_Forwarded_Host", "X-Forwarded_For", "X-Real_IP"] {
+            check_disowned(name, false, true);
+            check_disowned(name, true, true);
+        }
+        check_disowned("X-Forward", false, false);
+    }
+}

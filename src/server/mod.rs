@@ -1,0 +1,158 @@
+//! The server: sockets, workers, connections.
+
+pub(crate) mod clock;
+pub(crate) mod connection;
+pub(crate) mod listener;
+pub(crate) mod tunnel;
+pub(crate) mod worker;
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::spawn_local;
+
+use self::listener::{Accepted, Bound, HandedOver, Listener, Spread};
+use self::worker::{Delays, Worker};
+use crate::observe::access_log::Writer;
+use crate::plan::Plan;
+
+/// What a worker's thread begins with.
+pub(crate) struct Seed {
+    /// Its place among the workers.
+    pub(crate) index: usize,
+    /// The sockets that it accepts from.
+    pub(crate) sockets: Vec<Bound>,
+    /// The plan, and those that replace it.
+    pub(crate) plans: watch::Receiver<Arc<Plan>>,
+    /// Becomes true when it is time to stop.
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Connections from other workers.
+    pub(crate) inbox: mpsc::UnboundedReceiver<HandedOver>,
+    /// How connections are spread.
+    pub(crate) spread: Arc<Spread>,
+    /// The count of delayed answers.
+    pub(crate) delays: Arc<Delays>,
+}
+
+/// Starts a worker's thread.
+///
+/// # Errors
+/// When no thread can be started.
+pub(crate) fn start(seed: Seed, writer: &Writer) -> io::Result<JoinHandle<io::Result<()>>> {
+    let log = seed.plans.borrow().log;
+    let access_log = writer.log(log);
+    std::thread::Builder::new().name(format!("worker-{}", seed.index)).spawn(move || {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let plan = Arc::clone(&seed.plans.borrow());
+        let worker = Worker::new(plan, access_log, Arc::clone(&seed.delays));
+        runtime.block_on(work(worker, seed))
+    })
+}
+
+/// The connections of one worker, to wait for when it stops.
+#[derive(Default)]
+struct Open {
+    count: Cell<usize>,
+    changed: Notify,
+}
+
+async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
+    let open = Rc::<Open>::default();
+    let serve = {
+        let (worker, open) = (Rc::clone(&worker), Rc::clone(&open));
+        move |accepted: Accepted| serve(&worker, &open, accepted)
+    };
+    let ticking = Rc::clone(&worker);
+    spawn_local(async move { ticking.clock.run(|| ticking.tick()).await });
+    let mut retiring = Vec::new();
+    for socket in seed.sockets {
+        let listener = Listener::register(socket)?;
+        let (spread, serve, mut stop) =
+            (Arc::clone(&seed.spread), serve.clone(), seed.stop.clone());
+        retiring.push(spawn_local(async move {
+            tokio::select! {
+                () = stopped(&mut stop) => {}
+                never = listener.run(seed.index, &spread, &serve) => never,
+            }
+            listener.retire(seed.index, &spread, &serve).await;
+        }));
+    }
+    let mut inbox = seed.inbox;
+    spawn_local(async move {
+        while let Some(handed_over) = inbox.recv().await {
+            match handed_over.register() {
+                Ok(accepted) => serve(accepted),
+                Err(error) => tracing::error!(%error, "cannot take a connection over"),
+            }
+        }
+    });
+    loop {
+        tokio::select! {
+            () = stopped(&mut seed.stop) => break,
+            changed = seed.plans.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                worker.swap(Arc::clone(&seed.plans.borrow_and_update()));
+            }
+        }
+    }
+    worker.stop();
+    let timeout = worker.served().plan.server.shutdown_timeout;
+    if tokio::time::timeout(timeout, drained(retiring, &open)).await.is_err() {
+        tracing::warn!(connections = open.count.get(), "stopping with requests in flight");
+    }
+    Ok(())
+}
+
+/// How long other workers may still hand connections over after their listeners are closed.
+const SETTLE: Duration = Duration::from_millis(10);
+
+async fn drained(retiring: Vec<tokio::task::JoinHandle<()>>, open: &Open) {
+    for listener in retiring {
+        // A listener's task ends by itself; if it broke, it accepts nothing any more.
+        let _ = listener.await;
+    }
+    tokio::time::sleep(SETTLE).await;
+    while open.count.get() > 0 {
+        open.changed.notified().await;
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone can never say go on: that is a stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn serve(worker: &Rc<Worker>, open: &Rc<Open>, accepted: Accepted) {
+    let Accepted { socket, peer, place } = accepted;
+    let counted = Counted::new(open);
+    let worker = Rc::clone(worker);
+    spawn_local(async move {
+        connection::serve(worker, socket, peer).await;
+        drop((place, counted));
+    });
+}
+
+struct Counted(Rc<Open>);
+
+impl Counted {
+    fn new(open: &Rc<Open>) -> Self {
+        open.count.set(open.count.get() + 1);
+        Self(Rc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.changed.notify_one();
+    }
+}

@@ -1,0 +1,140 @@
+//! One core: a single-threaded runtime with its own view of the plan, its own connections to
+//! upstreams and its own clock. Nothing here is shared with other threads but the plan itself.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::HeaderValue;
+
+use super::clock::Clock;
+use crate::observe::access_log::AccessLog;
+use crate::plan::Plan;
+use crate::upstream::pool::Pool;
+
+/// What a request is served by: one plan from its start to its end.
+pub(crate) struct Served {
+    /// The plan.
+    pub(crate) plan: Arc<Plan>,
+    /// This worker's connections, an entry for each of [`Plan::upstreams`].
+    pub(crate) pools: Vec<Rc<Pool>>,
+}
+
+impl Served {
+    /// Takes over the pools of upstreams that the new plan has unchanged.
+    fn new(plan: Arc<Plan>, previous: Option<&Self>) -> Self {
+        let pools = plan
+            .upstreams
+            .iter()
+            .map(|upstream| {
+                previous
+                    .and_then(|previous| {
+                        previous.pools.iter().find(|pool| Arc::ptr_eq(pool.upstream(), upstream))
+                    })
+                    .map_or_else(|| Pool::new(Arc::clone(upstream)), Rc::clone)
+            })
+            .collect();
+        Self { plan, pools }
+    }
+}
+
+/// How many invalid keys wait for their delayed answer at a time, over all workers: each costs a
+/// connection and some memory, and whoever guesses must not be able to take all of it.
+const MAX_DELAYED: usize = 10_000;
+
+/// How often idle connections to upstreams are looked at: once a second.
+const TICKS_PER_SWEEP: u32 = 10;
+
+/// The count of delayed answers, shared by all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Delays(AtomicUsize);
+
+impl Delays {
+    /// A place to wait in, if there is one left.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Delay> {
+        let place = Delay(Arc::clone(self));
+        (self.0.fetch_add(1, Ordering::Relaxed) < MAX_DELAYED).then_some(place)
+    }
+}
+
+/// One place among the delayed answers, left when it is dropped.
+pub(crate) struct Delay(Arc<Delays>);
+
+impl Drop for Delay {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The state of one worker.
+pub(crate) struct Worker {
+    /// Its time.
+    pub(crate) clock: Rc<Clock>,
+    /// Its lines of the access log.
+    pub(crate) access_log: AccessLog,
+    /// The count of delayed answers, shared by all workers.
+    pub(crate) delays: Arc<Delays>,
+    served: RefCell<Rc<Served>>,
+    random: RefCell<fastrand::Rng>,
+    ticks: Cell<u32>,
+    stopping: Cell<bool>,
+}
+
+impl Worker {
+    /// A worker that serves a plan.
+    pub(crate) fn new(plan: Arc<Plan>, access_log: AccessLog, delays: Arc<Delays>) -> Rc<Self> {
+        Rc::new(Self {
+            clock: Clock::new(),
+            access_log,
+            delays,
+            served: RefCell::new(Rc::new(Served::new(plan, None))),
+            random: RefCell::new(fastrand::Rng::new()),
+            ticks: Cell::new(0),
+            stopping: Cell::new(false),
+        })
+    }
+
+    /// What the next request is served by.
+    pub(crate) fn served(&self) -> Rc<Served> {
+        Rc::clone(&self.served.borrow())
+    }
+
+    /// Serves another plan from the next request on.
+    pub(crate) fn swap(&self, plan: Arc<Plan>) {
+        self.access_log.set_format(plan.log);
+        let next = Rc::new(Served::new(plan, Some(&self.served())));
+        *self.served.borrow_mut() = next;
+    }
+
+    /// Ends every connection after the request that it is serving.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+        self.clock.wake_all();
+    }
+
+    /// Whether connections should end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// What has to be done now and then.
+    pub(crate) fn tick(&self) {
+        self.access_log.flush();
+        self.ticks.set(self.ticks.get().wrapping_add(1));
+        if !self.ticks.get().is_multiple_of(TICKS_PER_SWEEP) {
+            return;
+        }
+        for pool in &self.served().pools {
+            pool.sweep();
+        }
+    }
+
+    /// A new request id: 128 random bits in hexadecimal. It is a name, not a secret.
+    pub(crate) fn request_id(&self) -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let bits = self.random.borrow_mut().u128(..);
+        let id: [u8; 32] = std::array::from_fn(|index| DIGITS[(bits >> (index * 4)) as usize & 15]);
+        HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("-"))
+    }
+}

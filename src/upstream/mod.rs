@@ -1,0 +1,5 @@
+//! Upstreams: choosing an address, connecting, keeping connections.
+
+pub(crate) mod balance;
+pub(crate) mod connect;
+pub(crate) mod pool;

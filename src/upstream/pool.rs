@@ -1,0 +1,297 @@
+//! One worker's connections to one upstream.
+//!
+//! A connection belongs to the request that uses it and is driven by that request's task: no task of
+//! its own, no channel between tasks. A request that is dropped closes its connection, so nothing
+//! half-used ever comes back.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{Builder, Connection, Parts, SendRequest};
+use hyper_util::rt::TokioIo;
+
+use super::balance::{Candidate, Turns};
+use super::connect::connect;
+use crate::forward::body::RequestBody;
+use crate::plan::{Target, Upstream};
+use crate::socket::Socket;
+
+/// How long an idle connection is kept. What upstreams close themselves is noticed when it happens;
+/// this bounds those that never do.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long an address that refused a connection is passed over while there are others: nginx's
+/// `fail_timeout`.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+
+/// How much of a message is buffered: the limit of a response's head, and of what waits to be sent.
+const BUFFER_SIZE: usize = 64 * 1024;
+
+/// One worker's view of an upstream.
+pub(crate) struct Pool {
+    upstream: Arc<Upstream>,
+    addresses: Vec<Address>,
+    turns: RefCell<Turns>,
+}
+
+struct Address {
+    /// What `Host` says when it is to be the upstream's own.
+    host: HeaderValue,
+    /// The most recently used last.
+    idle: RefCell<Vec<Idle>>,
+    active: Cell<u32>,
+    refused_at: Cell<Option<Instant>>,
+}
+
+struct Idle {
+    link: Box<Link>,
+    since: Instant,
+}
+
+/// A connection and the end of it that sends. It is large, and boxed so that it is not copied when it
+/// changes hands.
+struct Link {
+    sender: SendRequest<RequestBody>,
+    connection: Connection<TokioIo<Socket>, RequestBody>,
+    closed: bool,
+}
+
+impl Link {
+    /// Moves bytes in both directions as far as they go.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.closed {
+            self.closed = self.connection.poll_without_shutdown(cx).is_ready();
+        }
+    }
+
+    /// Whether another request can be sent.
+    fn is_ready(&self) -> bool {
+        !self.closed && self.sender.is_ready()
+    }
+}
+
+impl Pool {
+    /// A pool without connections.
+    pub(crate) fn new(upstream: Arc<Upstream>) -> Rc<Self> {
+        let addresses = upstream.addrs.iter().map(|addr| Address::new(&addr.target)).collect();
+        Rc::new(Self { upstream, addresses, turns: RefCell::default() })
+    }
+
+    /// What the operator wrote about the upstream.
+    pub(crate) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// A connection for one request: an idle one, or with `fresh` (or when there is none) a new one.
+    /// Every address is tried once.
+    ///
+    /// # Errors
+    /// What the last address said; it has been logged.
+    pub(crate) async fn lease(self: &Rc<Self>, fresh: bool) -> std::io::Result<Lease> {
+        let mut tried = vec![false; self.addresses.len()];
+        let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+        while let Some(index) = self.choose(&tried) {
+            tried[index] = true;
+            if !fresh && let Some(link) = self.addresses[index].checkout().await {
+                return Ok(Lease { link, slot: Slot::take(self, index), reused: true });
+            }
+            match self.connect(index).await {
+                Ok(link) => {
+                    return Ok(Lease { link, slot: Slot::take(self, index), reused: false });
+                }
+                Err(error) => {
+                    tracing::warn!(upstream = %self.upstream.name, address = index, %error, "cannot connect");
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// The address whose turn it is, among those not tried yet; those that refused of late come last.
+    fn choose(&self, tried: &[bool]) -> Option<usize> {
+        if let [only] = tried {
+            return (!only).then_some(0);
+        }
+        let candidates = |eligible: &dyn Fn(usize, &Address) -> bool| -> Vec<Candidate> {
+            let known = self.addresses.iter().zip(&self.upstream.addrs).enumerate();
+            known
+                .map(|(index, (address, addr))| Candidate {
+                    weight: addr.weight,
+                    active: address.active.get(),
+                    eligible: !tried[index] && eligible(index, address),
+                })
+                .collect()
+        };
+        let mut turns = self.turns.borrow_mut();
+        let balance = self.upstream.balance;
+        turns
+            .choose(balance, &candidates(&|_, address| !address.refused_lately()))
+            .or_else(|| turns.choose(balance, &candidates(&|_, _| true)))
+    }
+
+    async fn connect(&self, index: usize) -> std::io::Result<Box<Link>> {
+        let address = &self.addresses[index];
+        let target = &self.upstream.addrs[index].target;
+        let socket = match connect(target, self.upstream.connect_timeout).await {
+            Ok(socket) => socket,
+            Err(error) => {
+                address.refused_at.set(Some(Instant::now()));
+                return Err(error);
+            }
+        };
+        address.refused_at.set(None);
+        let handshake = Builder::new().max_buf_size(BUFFER_SIZE).handshake(TokioIo::new(socket));
+        let (sender, connection) = handshake.await.map_err(std::io::Error::other)?;
+        Ok(Box::new(Link { sender, connection, closed: false }))
+    }
+
+    /// Drops idle connections that are closed, or have been idle for too long.
+    pub(crate) fn sweep(&self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        for address in &self.addresses {
+            address.idle.borrow_mut().retain_mut(|idle| {
+                idle.link.drive(&mut cx);
+                idle.link.is_ready() && idle.since.elapsed() < IDLE_TIMEOUT
+            });
+        }
+    }
+
+    fn put_back(&self, index: usize, link: Box<Link>) {
+        let mut idle = self.addresses[index].idle.borrow_mut();
+        if idle.len() >= self.upstream.max_idle {
+            idle.remove(0);
+        }
+        if self.upstream.max_idle > 0 {
+            idle.push(Idle { link, since: Instant::now() });
+        }
+    }
+}
+
+impl Address {
+    fn new(target: &Target) -> Self {
+        let host = match target {
+            Target::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Target::Tcp { host, port } => format!("{host}:{port}"),
+            Target::Unix(_) => "localhost".to_owned(),
+        };
+        Self {
+            // A target's host is a name or an address, so this is always a value.
+            host: HeaderValue::from_str(&host).unwrap_or(HeaderValue::from_static("localhost")),
+            idle: RefCell::default(),
+            active: Cell::new(0),
+            refused_at: Cell::new(None),
+        }
+    }
+
+    fn refused_lately(&self) -> bool {
+        self.refused_at.get().is_some_and(|at| at.elapsed() < REFUSED_PAUSE)
+    }
+
+    /// An idle connection that is still open. Driving it once shows a close, or bytes that nobody
+    /// asked for; either way it is dropped and never carries another request.
+    async fn checkout(&self) -> Option<Box<Link>> {
+        poll_fn(|cx| {
+            loop {
+                let Some(Idle { mut link, .. }) = self.idle.borrow_mut().pop() else {
+                    return Poll::Ready(None);
+                };
+                link.drive(cx);
+                if link.is_ready() {
+                    return Poll::Ready(Some(link));
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// A connection that belongs to one request.
+pub(crate) struct Lease {
+    link: Box<Link>,
+    slot: Slot,
+    reused: bool,
+}
+
+/// A request's place in the count of its address.
+struct Slot {
+    pool: Rc<Pool>,
+    index: usize,
+}
+
+impl Slot {
+    fn take(pool: &Rc<Pool>, index: usize) -> Self {
+        let active = &pool.addresses[index].active;
+        active.set(active.get() + 1);
+        Self { pool: Rc::clone(pool), index }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let active = &self.pool.addresses[self.index].active;
+        active.set(active.get() - 1);
+    }
+}
+
+impl Lease {
+    /// What the operator wrote about the upstream.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.slot.pool.upstream
+    }
+
+    /// The `Host` of the address itself.
+    pub(crate) fn own_host(&self) -> &HeaderValue {
+        &self.slot.pool.addresses[self.slot.index].host
+    }
+
+    /// Whether it has carried a request before: only then can the upstream have closed it meanwhile.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Moves bytes in both directions as far as they go.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        self.link.drive(cx);
+    }
+
+    /// Sends a request; the answer comes while the connection is driven.
+    pub(crate) fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
+    {
+        self.link.sender.try_send_request(request)
+    }
+
+    /// Returns the connection for the next request, if it can carry one: not when the upstream closes
+    /// it, nor when the request was answered before all of it was sent.
+    pub(crate) fn give_back(self) {
+        let Self { mut link, slot, .. } = self;
+        link.drive(&mut Context::from_waker(Waker::noop()));
+        if link.is_ready() {
+            slot.pool.put_back(slot.index, link);
+        }
+    }
+
+    /// Takes the stream out of a connection that has switched protocols, with the bytes that came
+    /// after the response's head.
+    pub(crate) async fn into_stream(self) -> (Socket, Bytes) {
+        let Self { mut link, .. } = self;
+        poll_fn(|cx| {
+            link.drive(cx);
+            if link.closed { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        let Parts { io, read_buf, .. } = link.connection.into_parts();
+        (io.into_inner(), read_buf)
+    }
+}
