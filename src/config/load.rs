@@ -50,13 +50,13 @@ struct Loader<'e> {
 }
 
 /// One file while it is read.
-struct File {
+struct File<'t> {
+    text: &'t str,
     source: usize,
     /// Where its syntax is wrong.
     errors: Vec<Range<usize>>,
     /// Strings with a fault of their own.
     bad: Vec<Range<usize>>,
-    length: usize,
 }
 
 impl Loader<'_> {
@@ -101,7 +101,7 @@ impl Loader<'_> {
             source,
             errors: errors.iter().filter_map(toml::de::Error::span).collect(),
             bad: strings.bad.clone(),
-            length: text.len(),
+            text,
         };
         // In a broken file a string may reach much further than its author meant.
         if errors.is_empty() {
@@ -119,7 +119,7 @@ impl Loader<'_> {
         }
     }
 
-    fn plugin_file(&mut self, file: &File, name: &str, table: DeTable<'_>) {
+    fn plugin_file(&mut self, file: &File<'_>, name: &str, table: DeTable<'_>) {
         let repeats =
             table.len() == 1 && table.get("plugins").is_some_and(|v| v.get_ref().is_table());
         if let (true, Some((key, _))) = (repeats, table.get_key_value("plugins")) {
@@ -133,7 +133,7 @@ impl Loader<'_> {
         self.unit(file, Unit::Plugin, name, origin, table);
     }
 
-    fn tables(&mut self, file: &File, root: DeTable<'_>) {
+    fn tables(&mut self, file: &File<'_>, root: DeTable<'_>) {
         for (key, value) in root {
             let span = value.span();
             match (key.get_ref().as_ref(), value.into_inner()) {
@@ -153,7 +153,7 @@ impl Loader<'_> {
 
     fn single(
         &mut self,
-        file: &File,
+        file: &File<'_>,
         unit: Unit,
         key: &Spanned<impl AsRef<str>>,
         table: DeTable<'_>,
@@ -162,7 +162,7 @@ impl Loader<'_> {
         self.unit(file, unit, key.get_ref().as_ref(), origin, table);
     }
 
-    fn named(&mut self, file: &File, unit: Unit, tables: DeTable<'_>) {
+    fn named(&mut self, file: &File<'_>, unit: Unit, tables: DeTable<'_>) {
         for (name, value) in tables {
             let origin = Origin { source: file.source, span: name.span() };
             let name = name.into_inner();
@@ -178,7 +178,14 @@ impl Loader<'_> {
         }
     }
 
-    fn unit(&mut self, file: &File, unit: Unit, name: &str, origin: Origin, table: DeTable<'_>) {
+    fn unit(
+        &mut self,
+        file: &File<'_>,
+        unit: Unit,
+        name: &str,
+        origin: Origin,
+        table: DeTable<'_>,
+    ) {
         if name.is_empty() {
             let fault = Fault::new(format!("the name of {} is empty", word(unit)));
             return self.config.findings.fault_in(&origin, fault);
@@ -190,7 +197,7 @@ impl Loader<'_> {
             return self.config.findings.fault_in(&origin, fault);
         }
         self.places.insert((unit, name.to_owned()), origin.clone());
-        let extent = extent(&origin.span, &table, file.length);
+        let extent = syntax::extent(&origin.span, &table, file.text);
         let readable =
             !file.errors.iter().any(|at| extent.start <= at.start && at.start <= extent.end);
         if readable {
@@ -284,20 +291,4 @@ fn field_owner(field: &str) -> Option<&'static str> {
     ];
     let owns = |(unit, _): &&(Unit, &str)| mask::is_shown(*unit, &[field]);
     owners.iter().find(owns).map(|(_, owner)| *owner)
-}
-
-/// From the name of a table to the end of its last value.
-fn extent(name: &Range<usize>, table: &DeTable<'_>, length: usize) -> Range<usize> {
-    if name.is_empty() {
-        // The whole file is the table.
-        return 0..length;
-    }
-    fn end(table: &DeTable<'_>) -> usize {
-        let values = table.values().map(|value| match value.get_ref() {
-            DeValue::Table(table) => end(table).max(value.span().end),
-            _ => value.span().end,
-        });
-        values.max().unwrap_or(0)
-    }
-    name.start..end(table).max(name.end)
 }

@@ -83,9 +83,9 @@ impl<T> Table<T> {
         Self { name: name.to_owned(), origin, written: Some(written), bad_fields: Vec::new() }
     }
 
-    /// Whether a field is there but could not be read.
+    /// Whether a field is there but could not be read, or was perhaps meant by an unknown one.
     pub(crate) fn has_fault(&self, field: &str) -> bool {
-        self.bad_fields.iter().any(|bad| bad == field)
+        self.bad_fields.iter().any(|bad| suggest::closest(bad, [field]).is_some())
     }
 }
 

@@ -31,7 +31,7 @@ impl Compiler<'_> {
         let upstream = self.upstream_of(table, written);
         let used = self.plugins_of(table, written);
         self.guarded(table, written, used.as_deref(), plugins);
-        if let Some(methods) = written.methods.as_ref().filter(|m| m.get_ref().is_empty()) {
+        if let Some(methods) = empty_list(table, written) {
             let fault = Fault::at(methods.span(), "the list of methods is empty")
                 .help("without `methods` a location takes every method");
             self.findings.fault_in(&table.origin, fault);
@@ -202,4 +202,13 @@ fn overlap(a: &config::Location, b: &config::Location) -> bool {
     let any = |location| methods(location).next().is_none();
     let same_method = any(a) || any(b) || methods(a).any(|m| methods(b).any(|other| other == m));
     same_path && same_host && same_method
+}
+
+/// A list of methods that is empty as it was written.
+fn empty_list<'t>(
+    table: &Table<config::Location>,
+    written: &'t config::Location,
+) -> Option<&'t toml::Spanned<Vec<config::types::MethodName>>> {
+    let methods = written.methods.as_ref()?;
+    (methods.get_ref().is_empty() && !table.has_fault("methods")).then_some(methods)
 }
