@@ -1,10 +1,31 @@
 //! The plugin `key-auth`: lets a request go on only with a valid key.
 
+mod build;
+mod failures;
+mod hide;
+#[cfg(test)]
+mod refusals;
 mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{HeaderValue, Method, request};
+use zeroize::Zeroize;
 
 use crate::config::load::Section;
-use crate::config::problem::Fault;
-use crate::plugin::{Built, Plugin, Settings};
+use crate::keys::digest::Digest;
+use crate::keys::keyring::Keyring;
+use crate::plugin::{Cx, Plugin, Settings};
+use crate::reply::{Cause, Reply};
+use failures::Failures;
+use source::{Found, Source};
 
 pub use settings::{ErrorFormat, Errors, KeyAuthSettings, nowhere};
 
@@ -13,8 +34,97 @@ pub fn read(section: &mut Section<'_>) -> Option<Box<dyn Settings>> {
     section.read::<KeyAuthSettings>().map(|settings| Box::new(settings) as Box<dyn Settings>)
 }
 
-impl Settings for KeyAuthSettings {
-    fn build(&self, _previous: Option<&dyn Plugin>) -> Result<Built, Vec<Fault>> {
-        Err(vec![Fault::new("key-auth: not built yet")])
+/// The plugin, ready to serve.
+#[derive(Debug)]
+struct KeyAuth {
+    /// Where the key may stand; the first place that is present decides.
+    sources: Vec<Source>,
+    keyring: Keyring,
+    /// Whether the credential is removed before forwarding.
+    hide: bool,
+    /// How long the answer to an invalid key waits.
+    delay: Option<Duration>,
+    failures: Option<Arc<Failures>>,
+    allow_preflight: bool,
+    challenge: HeaderValue,
+}
+
+impl Plugin for KeyAuth {
+    fn request(&self, head: &mut request::Parts, cx: &mut Cx) -> ControlFlow<Reply> {
+        if !(self.allow_preflight && is_preflight(head)) {
+            match self.check(head) {
+                Verdict::Valid => {}
+                Verdict::Missing => {
+                    return ControlFlow::Break(self.unauthorized(Cause::MissingKey));
+                }
+                Verdict::Invalid => return ControlFlow::Break(self.failure(cx)),
+            }
+        }
+        if self.hide {
+            return match hide::hide(&self.sources, head) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(hide::Stuck) => ControlFlow::Break(Cause::BadRequest.into()),
+            };
+        }
+        self.mark(head);
+        ControlFlow::Continue(())
     }
+}
+
+/// What a request's key is worth.
+enum Verdict {
+    Valid,
+    Missing,
+    Invalid,
+}
+
+impl KeyAuth {
+    fn check(&self, head: &request::Parts) -> Verdict {
+        let found = self.sources.iter().map(|source| source.find(head));
+        match found.into_iter().find(|found| *found != Found::Absent) {
+            None | Some(Found::Absent | Found::Empty) => Verdict::Missing,
+            Some(Found::Several) => Verdict::Invalid,
+            Some(Found::One(candidate)) => {
+                let digest = Digest::of(&candidate);
+                if let Cow::Owned(mut decoded) = candidate {
+                    decoded.zeroize();
+                }
+                if self.keyring.find(&digest).is_some() { Verdict::Valid } else { Verdict::Invalid }
+            }
+        }
+    }
+
+    /// Only failures are counted, and a valid key never gets here: nobody can lock it out.
+    fn failure(&self, cx: &Cx) -> Reply {
+        let counted = self.failures.as_ref().map(|failures| failures.count(cx.client, cx.now));
+        match counted {
+            Some(Err(wait)) => Cause::RateLimited(wait).into(),
+            Some(Ok(())) | None => {
+                Reply { pause: self.delay, ..self.unauthorized(Cause::InvalidKey) }
+            }
+        }
+    }
+
+    fn unauthorized(&self, cause: Cause) -> Reply {
+        Reply { challenge: Some(self.challenge.clone()), ..cause.into() }
+    }
+
+    /// Marks a credential that is forwarded, so that it is not logged with the header map, and not
+    /// indexed by HPACK (RFC 7541, section 7.1.3).
+    fn mark(&self, head: &mut request::Parts) {
+        for source in &self.sources {
+            if let Source::Header { name, .. } = source
+                && let Some(value) = head.headers.get_mut(name)
+            {
+                value.set_sensitive(true);
+            }
+        }
+    }
+}
+
+/// A preflight as browsers send it (Fetch, section 3.2.2); a bare `OPTIONS` is none.
+fn is_preflight(head: &request::Parts) -> bool {
+    head.method == Method::OPTIONS
+        && head.headers.contains_key(ORIGIN)
+        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }

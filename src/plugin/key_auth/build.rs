@@ -1,0 +1,271 @@
+//! From the settings to the plugin: everything that can be wrong is found here.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::COOKIE;
+use subtle::ConstantTimeEq;
+use toml::Spanned;
+
+use super::KeyAuth;
+use super::failures::{Failures, Limit};
+use super::settings::{ErrorFormat, Errors, KeyAuthSettings};
+use super::source::Source;
+use crate::config::problem::Fault;
+use crate::keys::digest::{Digest, SCHEME};
+use crate::keys::format::{self, Form};
+use crate::keys::keyring::Keyring;
+use crate::plugin::{Built, CredentialPlaces, Plugin, Settings};
+use crate::reply::{ErrorStyle, Format};
+
+/// What is named as the realm of the challenge when nothing is said.
+const REALM: &str = "keygate";
+
+/// The longest delay; a client that waits longer has long hung up.
+const DELAY_LIMIT: Duration = Duration::from_secs(60);
+
+/// The most places for a key; each is looked at in every request.
+const SOURCES_LIMIT: usize = 16;
+
+/// A plain key below this length draws a warning.
+const SHORT_KEY: usize = 16;
+
+/// The longest plain key; a longer one would not fit into a request's head with the rest.
+const KEY_LIMIT: usize = 4096;
+
+/// Either a value or what is wrong.
+type Checked<T> = Result<T, Vec<Fault>>;
+
+impl Settings for KeyAuthSettings {
+    fn build(&self, previous: Option<&dyn Plugin>) -> Result<Built, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut warnings = Vec::new();
+        let sources = sources(self).unwrap_or_else(|wrong| note(&mut faults, wrong));
+        let keyring = keyring(self, &mut warnings).map_err(|wrong| faults.extend(wrong));
+        let delay = delay(self).unwrap_or_else(|wrong| note(&mut faults, wrong));
+        let limit = limit(self).unwrap_or_else(|wrong| note(&mut faults, wrong));
+        let errors = errors(self.errors.as_ref()).unwrap_or_else(|wrong| note(&mut faults, wrong));
+        let challenge = challenge(self, &sources).map_err(|wrong| faults.extend(wrong));
+        let (Ok(keyring), Ok(challenge), []) = (keyring, challenge, &faults[..]) else {
+            return Err(faults);
+        };
+        if !self.hide_credentials {
+            let warning = Fault::new("the key is forwarded to the upstream with every request");
+            warnings.push(warning.help("hide_credentials = true removes it"));
+        }
+        let credentials = places(&sources);
+        let failures = limit.map(|limit| failures(limit, previous));
+        let plugin = KeyAuth {
+            sources,
+            keyring,
+            hide: self.hide_credentials,
+            delay,
+            failures,
+            allow_preflight: self.allow_preflight,
+            challenge,
+        };
+        Ok(Built { plugin: Arc::new(plugin), authenticates: true, errors, credentials, warnings })
+    }
+}
+
+/// Goes on with nothing, so that all faults are found at once.
+fn note<T: Default>(faults: &mut Vec<Fault>, wrong: Vec<Fault>) -> T {
+    faults.extend(wrong);
+    T::default()
+}
+
+/// A fault at a value; one that stands in no file has the empty span.
+fn at<T>(value: &Spanned<T>, message: impl Into<String>) -> Fault {
+    match value.span() {
+        span if span.is_empty() => Fault::new(message),
+        span => Fault::at(span, message),
+    }
+}
+
+fn sources(settings: &KeyAuthSettings) -> Checked<Vec<Source>> {
+    let KeyAuthSettings { header, scheme, query, sources, .. } = settings;
+    if let (Some(scheme), None) = (scheme, header) {
+        let fault = at(scheme, "scheme is set without header");
+        return Err(vec![fault.help("the source \"bearer\" has its own scheme")]);
+    }
+    match (header, query, sources) {
+        (Some(header), None, None) => {
+            let scheme = scheme.as_ref().map(|scheme| scheme.get_ref().as_str());
+            one_source(header, Source::header(header.get_ref(), scheme))
+        }
+        (None, Some(query), None) => one_source(query, Source::query(query.get_ref())),
+        (None, None, Some(sources)) => source_list(sources),
+        (None, None, None) => {
+            let fault = Fault::new("nothing says where the key is");
+            Err(vec![fault.help("set one of header, query and sources")])
+        }
+        _ => {
+            let fault = Fault::new("only one of header, query and sources can be set");
+            Err(vec![
+                fault.help("sources = [\"header:NAME\", \"query:NAME\"] names several places"),
+            ])
+        }
+    }
+}
+
+fn one_source(place: &Spanned<String>, source: Result<Source, String>) -> Checked<Vec<Source>> {
+    source.map(|source| vec![source]).map_err(|message| vec![at(place, message)])
+}
+
+fn source_list(list: &Spanned<Vec<Spanned<String>>>) -> Checked<Vec<Source>> {
+    if !(1..=SOURCES_LIMIT).contains(&list.get_ref().len()) {
+        return Err(vec![at(list, format!("there are 1 to {SOURCES_LIMIT} sources"))]);
+    }
+    let mut sources: Vec<Source> = Vec::new();
+    let mut faults = Vec::new();
+    for text in list.get_ref() {
+        match Source::parse(text.get_ref()) {
+            Err(message) => faults.push(at(text, message)),
+            Ok(source) if sources.iter().any(|known| known.overlaps(&source)) => {
+                faults.push(at(text, "this place is named twice"));
+            }
+            Ok(source) => sources.push(source),
+        }
+    }
+    if faults.is_empty() { Ok(sources) } else { Err(faults) }
+}
+
+/// Digests every key. Keys are named by their position, never by what they are.
+fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Keyring> {
+    if let Some(file) = &settings.keys_file {
+        return Err(vec![at(file, "keys_file is not built yet").help("list the keys in keys")]);
+    }
+    let Some(list) = &settings.keys else {
+        return Err(vec![Fault::new("there is no key").help("keys = [\"…\"] lists them")]);
+    };
+    let keys = list.get_ref();
+    if keys.is_empty() {
+        return Err(vec![at(list, "there is no key in the list")]);
+    }
+    let mut digests = Vec::with_capacity(keys.len());
+    let mut faults = Vec::new();
+    for (position, key) in (1..).zip(keys) {
+        match digest(key.get_ref().expose()) {
+            Ok(digest) => digests.push(digest),
+            Err(message) => faults.push(at(key, format!("key {position} {message}"))),
+        }
+        if let Some(message) = doubt(key.get_ref().expose()) {
+            warnings.push(at(key, format!("key {position} {message}")));
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Keyring::new(digests).map_err(|twice| {
+        let message = format!("key {} is the same as key {}", twice.second + 1, twice.first + 1);
+        vec![at(&keys[twice.second], message)]
+    })
+}
+
+/// The digest of a key in either form; the error is the rest of a sentence.
+fn digest(text: &str) -> Result<Digest, String> {
+    let scheme = text.get(..SCHEME.len());
+    if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME)) {
+        let digest = Digest::parse(text).map_err(|message| format!("is no digest: {message}"))?;
+        let of_nothing = Digest::of(b"").ct_eq(&digest) | Digest::of(b"\n").ct_eq(&digest);
+        return if bool::from(of_nothing) {
+            Err("is the digest of an empty key".to_owned())
+        } else {
+            Ok(digest)
+        };
+    }
+    match text.trim() {
+        "" if text.is_empty() => Err("is empty".to_owned()),
+        "" => Err("is blank".to_owned()),
+        trimmed if trimmed.len() < text.len() => Err("has blanks at its ends".to_owned()),
+        _ if text.bytes().any(|byte| byte.is_ascii_control()) => {
+            Err("holds a control character".to_owned())
+        }
+        _ if !text.is_ascii() => Err("holds a character beyond ASCII".to_owned()),
+        _ if text.len() > KEY_LIMIT => Err(format!("is longer than {KEY_LIMIT} bytes")),
+        _ => Ok(Digest::of(text.as_bytes())),
+    }
+}
+
+/// What is doubtful about a plain key; the rest of a sentence.
+fn doubt(text: &str) -> Option<&'static str> {
+    if text.starts_with(SCHEME) {
+        None
+    } else if format::form(text) == Form::Mistyped {
+        Some("looks generated, but its checksum is wrong: there is a typo in it")
+    } else if text.len() < SHORT_KEY {
+        Some("is shorter than 16 characters and could be guessed")
+    } else {
+        None
+    }
+}
+
+fn delay(settings: &KeyAuthSettings) -> Checked<Option<Duration>> {
+    let Some(delay) = &settings.delay else { return Ok(None) };
+    match delay.get_ref().0 {
+        Duration::ZERO => Err(vec![at(delay, "a delay of nothing").help("leave delay out")]),
+        wait if wait > DELAY_LIMIT => Err(vec![at(delay, "a delay is at most 60s")]),
+        wait => Ok(Some(wait)),
+    }
+}
+
+fn limit(settings: &KeyAuthSettings) -> Checked<Option<Limit>> {
+    let Some(text) = &settings.max_failures else { return Ok(None) };
+    let limit = Limit::parse(text.get_ref());
+    limit.map(Some).map_err(|message| vec![at(text, format!("max_failures: {message}"))])
+}
+
+/// Goes on counting where the plugin before had the same limit.
+fn failures(limit: Limit, previous: Option<&dyn Plugin>) -> Arc<Failures> {
+    let previous: Option<&dyn Any> = previous.map(|plugin| plugin as &dyn Any);
+    previous
+        .and_then(|plugin| plugin.downcast_ref::<KeyAuth>())
+        .and_then(|plugin| plugin.failures.as_ref())
+        .filter(|failures| failures.limit == limit)
+        .map_or_else(|| Arc::new(Failures::new(limit)), Arc::clone)
+}
+
+fn errors(errors: Option<&Errors>) -> Checked<Option<ErrorStyle>> {
+    let Some(Errors { format, missing, invalid }) = errors else { return Ok(None) };
+    for message in [missing, invalid].into_iter().flatten() {
+        if message.trim().is_empty() || message.chars().any(char::is_control) {
+            let fault = Fault::new("a message of errors is blank or holds a control character");
+            return Err(vec![fault.help("leave it out to keep the usual words")]);
+        }
+    }
+    let own = |message: &Option<String>| message.as_deref().map(Arc::from);
+    let format = match format {
+        ErrorFormat::Text => Format::Text,
+        ErrorFormat::Json => Format::Json,
+    };
+    Ok(Some(ErrorStyle { format, missing: own(missing), invalid: own(invalid) }))
+}
+
+/// RFC 9110, section 11.6.1; the realm is a quoted string (section 5.6.4).
+fn challenge(settings: &KeyAuthSettings, sources: &[Source]) -> Checked<HeaderValue> {
+    let scheme = if sources.iter().any(Source::is_bearer) { "Bearer" } else { "ApiKey" };
+    let realm = settings.realm.as_ref();
+    let text = realm.map_or(REALM, |realm| realm.get_ref());
+    if text.chars().any(|c| c != ' ' && !c.is_ascii_graphic()) {
+        let fault = Fault::new("a realm holds ASCII without control characters");
+        return Err(vec![realm.map_or(fault.clone(), |realm| at(realm, fault.message))]);
+    }
+    let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+    HeaderValue::from_str(&format!("{scheme} realm=\"{quoted}\""))
+        .map_err(|error| vec![Fault::new(format!("the realm: {error}"))])
+}
+
+fn places(sources: &[Source]) -> CredentialPlaces {
+    let mut places = CredentialPlaces::default();
+    for source in sources {
+        match source {
+            Source::Header { name, .. } => places.headers.push(name.clone()),
+            Source::Query(name) => places.parameters.push(name.clone()),
+            Source::Cookie(_) if places.headers.contains(&COOKIE) => {}
+            Source::Cookie(_) => places.headers.push(COOKIE),
+        }
+    }
+    places
+}

@@ -1,0 +1,205 @@
+//! How many invalid keys a client address may send.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many addresses are remembered; with their places in the table about 4 MiB.
+const CLIENTS_LIMIT: usize = 65_536;
+
+/// How often, at most, the addresses that may be forgotten are looked for when there is no room.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+
+/// The most failures in a window; beyond, whole nanoseconds would be too coarse.
+const COUNT_LIMIT: u32 = 10_000;
+
+/// The longest window.
+const WINDOW_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So many failures in so long a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    count: u32,
+    window: Duration,
+}
+
+impl Limit {
+    /// Reads `N/duration`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let Some((count, window)) = text.split_once('/') else {
+            return Err("it is a number and a duration, as in \"10/1m\"".to_owned());
+        };
+        let count = count.parse().ok().filter(|count| (1..=COUNT_LIMIT).contains(count));
+        let Some(count) = count else {
+            return Err(format!("before \"/\" stands a number from 1 to {COUNT_LIMIT}"));
+        };
+        let window = humantime::parse_duration(window).ok();
+        match window.filter(|window| (Duration::from_secs(1)..=WINDOW_LIMIT).contains(window)) {
+            Some(window) => Ok(Self { count, window }),
+            None => Err("after \"/\" stands a duration from 1s to 1d".to_owned()),
+        }
+    }
+}
+
+/// The failures of all clients, by the generic cell rate algorithm: one instant a client.
+#[derive(Debug)]
+pub(super) struct Failures {
+    pub(super) limit: Limit,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When each client will have no failure left to be held against it.
+    clear: HashMap<Client, Instant>,
+    /// When the table was last swept.
+    swept: Option<Instant>,
+}
+
+/// Whose failures are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Client {
+    V4([u8; 4]),
+    /// A network of 64 bits: what one subscriber gets.
+    V6([u8; 8]),
+    /// All without an address, as on a unix socket.
+    Unknown,
+}
+
+impl From<Option<IpAddr>> for Client {
+    fn from(address: Option<IpAddr>) -> Self {
+        match address.map(|address| address.to_canonical()) {
+            None => Self::Unknown,
+            Some(IpAddr::V4(address)) => Self::V4(address.octets()),
+            Some(IpAddr::V6(address)) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl Failures {
+    /// No failures yet.
+    pub(super) fn new(limit: Limit) -> Self {
+        Self { limit, state: Mutex::new(State { clear: HashMap::new(), swept: None }) }
+    }
+
+    /// Counts one failure, or says how long the client must wait for the next one.
+    pub(super) fn count(&self, client: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
+        let client = Client::from(client);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.clear.contains_key(&client) && !state.make_room(now) {
+            return Err(SWEEP_PERIOD);
+        }
+        let clear = state.clear.entry(client).or_insert(now);
+        let next = (*clear).max(now) + self.limit.window / self.limit.count;
+        let wait = next.saturating_duration_since(now).saturating_sub(self.limit.window);
+        if wait.is_zero() {
+            *clear = next;
+            Ok(())
+        } else {
+            Err(wait)
+        }
+    }
+}
+
+impl State {
+    /// Whether one more client can be remembered, after those were forgotten who need not be.
+    fn make_room(&mut self, now: Instant) -> bool {
+        let is_due = |swept: Instant| now.saturating_duration_since(swept) >= SWEEP_PERIOD;
+        if self.clear.len() >= CLIENTS_LIMIT && self.swept.is_none_or(is_due) {
+            self.clear.retain(|_, clear| *clear > now);
+            self.swept = Some(now);
+        }
+        self.clear.len() < CLIENTS_LIMIT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn failures(limit: &str) -> Failures {
+        Failures::new(Limit::parse(limit).unwrap())
+    }
+
+    #[track_caller]
+    fn check(failures: &Failures, client: &str, now: Instant, expected: Result<(), u64>) {
+        let client = (client != "none").then(|| client.parse().unwrap());
+        let expected = expected.map_err(Duration::from_secs);
+        assert_eq!(failures.count(client, now), expected);
+    }
+
+    #[test]
+    fn so_many_are_allowed_and_then_one_each_part_of_the_window() {
+        let (failures, start) = (failures("3/30s"), Instant::now());
+        for _ in 0..3 {
+            check(&failures, "192.0.2.1", start, Ok(()));
+        }
+        check(&failures, "192.0.2.1", start, Err(10));
+        check(&failures, "192.0.2.1", start + 4 * SECOND, Err(6));
+        check(&failures, "192.0.2.2", start, Ok(()));
+        check(&failures, "192.0.2.1", start + 10 * SECOND, Ok(()));
+        check(&failures, "192.0.2.1", start + 10 * SECOND, Err(10));
+        for _ in 0..3 {
+            check(&failures, "192.0.2.1", start + 60 * SECOND, Ok(()));
+        }
+        check(&failures, "192.0.2.1", start + 60 * SECOND, Err(10));
+    }
+
+    #[test]
+    fn who_shares_a_network_shares_the_count() {
+        for (first, second, same) in [
+            ("2001:db8::1", "2001:db8::ffff:1", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("none", "none", true),
+            ("none", "192.0.2.1", false),
+        ] {
+            let (failures, now) = (failures("1/10s"), Instant::now());
+            check(&failures, first, now, Ok(()));
+            check(&failures, second, now, if same { Err(10) } else { Ok(()) });
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_a_full_table_refuses_strangers_until_others_are_forgotten() {
+        let (failures, start) = (failures("2/10s"), Instant::now());
+        let clients = u32::try_from(CLIENTS_LIMIT).unwrap();
+        for client in 0..clients {
+            assert_eq!(failures.count(Some(IpAddr::V4(client.into())), start), Ok(()));
+        }
+        check(&failures, "255.0.0.1", start, Err(1));
+        check(&failures, "0.0.0.1", start, Ok(()));
+        assert_eq!(failures.state.lock().unwrap().clear.len(), CLIENTS_LIMIT);
+        check(&failures, "255.0.0.1", start + 4 * SECOND, Err(1));
+        // After five seconds one failure of a client is forgotten, but for the one who had two.
+        check(&failures, "255.0.0.1", start + 5 * SECOND, Ok(()));
+        assert_eq!(failures.state.lock().unwrap().clear.len(), 2);
+    }
+
+    #[test]
+    fn a_clock_that_is_a_little_behind_counts_as_well() {
+        let (failures, now) = (failures("1/10s"), Instant::now() + 10 * SECOND);
+        check(&failures, "192.0.2.1", now, Ok(()));
+        check(&failures, "192.0.2.1", now - SECOND, Err(11));
+    }
+
+    #[test]
+    fn a_limit_is_a_number_and_a_duration() {
+        for text in ["1/1s", "10/1m", "10000/1d"] {
+            assert!(Limit::parse(text).is_ok(), "{text}");
+        }
+        for text in
+            ["", "10", "/", "10/", "/1m", "0/1m", "-1/1m", "10001/1m", "10/1", "10/0s", "10/2d"]
+        {
+            assert!(Limit::parse(text).is_err(), "{text}");
+        }
+    }
+}

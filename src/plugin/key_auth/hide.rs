@@ -1,0 +1,129 @@
+//! Removing the credential from a request before it is forwarded, and nothing else.
+
+use bytes::Bytes;
+use http::header::{COOKIE, REFERER};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, request};
+
+use super::source::{Source, after_scheme, is_alias, split_cookie};
+use crate::query;
+
+/// A request that the credential could not be removed from; it must not be forwarded.
+#[derive(Debug)]
+pub(super) struct Stuck;
+
+/// Removes the credential from every configured source, not only from the one that decided.
+pub(super) fn hide(sources: &[Source], head: &mut request::Parts) -> Result<(), Stuck> {
+    let parameters: Vec<&[u8]> = sources
+        .iter()
+        .filter_map(|source| match source {
+            Source::Query(name) => Some(name.as_slice()),
+            _ => None,
+        })
+        .collect();
+    hide_parameters(&parameters, &mut head.uri)?;
+    hide_fields(&|name, value| fate(sources, &parameters, name, value), &mut head.headers)
+}
+
+fn hide_parameters(names: &[&[u8]], uri: &mut Uri) -> Result<(), Stuck> {
+    let Some(target) = uri.path_and_query().filter(|_| !names.is_empty()) else { return Ok(()) };
+    let Some(left) = query::remove(target.as_str().as_bytes(), names) else { return Ok(()) };
+    let target = PathAndQuery::from_maybe_shared(Bytes::from(left)).map_err(|_| Stuck)?;
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.path_and_query = Some(target);
+    *uri = Uri::from_parts(parts).map_err(|_| Stuck)?;
+    Ok(())
+}
+
+/// What becomes of one header line.
+enum Fate {
+    Stays,
+    Goes,
+    Becomes(HeaderValue),
+}
+
+/// What becomes of one header line, or that it cannot be changed.
+type Decide<'a> = dyn Fn(&HeaderName, &HeaderValue) -> Result<Fate, Stuck> + 'a;
+
+/// Rebuilds the map unless only its last entry goes: `HeaderMap::remove` would move the last entry
+/// to the place of the one that goes, and the order of header lines is not ours to change.
+fn hide_fields(decide: &Decide<'_>, headers: &mut HeaderMap) -> Result<(), Stuck> {
+    let mut lines = headers.len();
+    let mut untouched = true;
+    for (name, value) in headers.iter() {
+        lines -= 1;
+        match decide(name, value)? {
+            Fate::Stays => continue,
+            Fate::Goes if lines == 0 && untouched && headers.get_all(name).iter().count() == 1 => {
+                let name = name.clone();
+                headers.remove(name);
+                return Ok(());
+            }
+            Fate::Goes | Fate::Becomes(_) => untouched = false,
+        }
+    }
+    if untouched {
+        return Ok(());
+    }
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut current = None;
+    for (name, value) in headers.drain() {
+        current = name.or(current);
+        // An entry begins with its name, so there always is one.
+        let Some(name) = &current else { return Err(Stuck) };
+        match decide(name, &value)? {
+            Fate::Stays => drop(kept.append(name, value)),
+            Fate::Becomes(value) => drop(kept.append(name, value)),
+            Fate::Goes => {}
+        }
+    }
+    *headers = kept;
+    Ok(())
+}
+
+fn fate(
+    sources: &[Source],
+    parameters: &[&[u8]],
+    name: &HeaderName,
+    value: &HeaderValue,
+) -> Result<Fate, Stuck> {
+    if *name == COOKIE {
+        return hide_cookies(sources, value);
+    }
+    // The URL of the page before may be one of this service, with the key in its query.
+    if *name == REFERER && !parameters.is_empty() {
+        return match query::remove(value.as_bytes(), parameters) {
+            Some(left) => becomes(&left),
+            None => Ok(Fate::Stays),
+        };
+    }
+    let goes = sources.iter().any(|source| match source {
+        Source::Header { name: known, scheme } => {
+            is_alias(known.as_str(), name.as_str())
+                && scheme.as_ref().is_none_or(|scheme| after_scheme(value, scheme).is_some())
+        }
+        _ => false,
+    });
+    Ok(if goes { Fate::Goes } else { Fate::Stays })
+}
+
+/// Drops the cookies that carry a key; the others keep every byte but blanks at the beginning.
+fn hide_cookies(sources: &[Source], line: &HeaderValue) -> Result<Fate, Stuck> {
+    let is_secret = |pair: &[u8]| {
+        let (name, _) = split_cookie(pair);
+        sources.iter().any(|source| matches!(source, Source::Cookie(known) if known == name))
+    };
+    let pairs = || line.as_bytes().split(|&byte| byte == b';');
+    if !pairs().any(is_secret) {
+        return Ok(Fate::Stays);
+    }
+    let kept: Vec<_> = pairs().filter(|pair| !is_secret(pair)).collect();
+    match kept.join(&b';').trim_ascii_start() {
+        b"" => Ok(Fate::Goes),
+        left => becomes(left),
+    }
+}
+
+fn becomes(value: &[u8]) -> Result<Fate, Stuck> {
+    HeaderValue::from_bytes(value).map(Fate::Becomes).map_err(|_| Stuck)
+}

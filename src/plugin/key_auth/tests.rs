@@ -1,0 +1,404 @@
+//! What key-auth decides, as data.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use http::Request;
+
+use super::*;
+use crate::config::problem::Fault;
+use crate::plugin::Built;
+
+const KEY: &str = "k1_9f86d081884c7d659a2feaa0c55ad015";
+
+pub(super) fn build(settings: &str) -> Result<Built, Vec<Fault>> {
+    toml::from_str::<KeyAuthSettings>(settings).expect("the settings are well formed").build(None)
+}
+
+/// A plugin with the one key.
+fn plugin(settings: &str) -> Arc<dyn Plugin> {
+    let built = build(&format!("{settings}\nkeys = [\"{KEY}\"]"));
+    built
+        .map_err(|faults| format!("{settings}: {faults:?}"))
+        .expect("the settings are right")
+        .plugin
+}
+
+fn cx() -> Cx {
+    let client = Some(IpAddr::from([192, 0, 2, 1]));
+    Cx { client, now: Instant::now(), consumer: None, key_id: None }
+}
+
+/// A request from lines as on the wire; `K1` stands for the key.
+fn head(request: &str) -> request::Parts {
+    let mut lines = request.lines().map(|line| line.trim_start().replace("K1", KEY));
+    let first = lines.next().expect("a request line");
+    let (method, target) = first.split_once(' ').expect("a method and a target");
+    let mut builder = Request::builder().method(method).uri(target);
+    for line in lines {
+        let (name, value) = line.split_once(':').expect("a name and a value");
+        let value = HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes());
+        builder = builder.header(name, value.expect("a value"));
+    }
+    builder.body(()).expect("a request").into_parts().0
+}
+
+/// How a head looks as lines.
+fn lines(head: &request::Parts) -> String {
+    let mut text = format!("{} {}", head.method, head.uri);
+    for (name, value) in &head.headers {
+        text.push_str(&format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+    }
+    text.replace(KEY, "K1")
+}
+
+#[track_caller]
+fn check(settings: &str, request: &str, expected: &str) {
+    let mut head = head(request);
+    let verdict = match plugin(settings).request(&mut head, &mut cx()) {
+        ControlFlow::Continue(()) => "valid",
+        ControlFlow::Break(Reply { cause: Cause::MissingKey, .. }) => "missing",
+        ControlFlow::Break(Reply { cause: Cause::InvalidKey, .. }) => "invalid",
+        ControlFlow::Break(reply) => panic!("{request}: {reply:?}"),
+    };
+    assert_eq!(verdict, expected, "{settings}: {request}");
+}
+
+const HEADER: &str = "header = \"X-API-Key\"";
+const QUERY: &str = "query = \"api_key\"";
+const BEARER: &str = "sources = [\"bearer\"]";
+const COOKIE: &str = "sources = [\"cookie:key\"]";
+const ALL: &str = "sources = [\"header:X-API-Key\", \"bearer\", \"query:api_key\", \"cookie:key\"]
+    hide_credentials = true";
+
+/// Rows KX-01 to KX-18 and KX-29 to KX-32.
+#[test]
+fn a_header_carries_one_key_and_nothing_else() {
+    for (lines, expected) in [
+        ("", "missing"),
+        ("X-API-Key:", "missing"),
+        ("X-API-Key: \t ", "missing"),
+        ("X-API-Key: K1", "valid"),
+        ("x-api-KEY: \t K1 \t ", "valid"),
+        ("X-API-Key: wrong", "invalid"),
+        ("X-API-Key: K1 x", "invalid"),
+        ("X-API-Key: K1K1", "invalid"),
+        ("X-API-Key: K1, K1", "invalid"),
+        ("X-API-Key: K1,", "invalid"),
+        ("X-API-Key: \"K1\"", "invalid"),
+        ("X-API-Key: <K1>", "invalid"),
+        ("X-API-Key: k1_9f86d081884c7d659a2feaa0c55ad01", "invalid"),
+        ("X-API-Key: k1_9f86d081884c7d659a2feaa0c55ad014", "invalid"),
+        ("X-API-Key: k1_9F86D081884C7D659A2FEAA0C55AD015", "invalid"),
+        ("X-API-Key: \u{ff11}", "invalid"),
+        ("X-API-Key: K1\u{a0}", "invalid"),
+        ("X-API-Key: K1\nX-API-Key: K1", "invalid"),
+        ("X-API-Key: K1\nx-api-key: wrong", "invalid"),
+        ("X-API-Key: wrong\nX-API-Key: K1", "invalid"),
+        ("X-API-Key:\nX-API-Key:", "invalid"),
+        ("X_API_Key: K1", "missing"),
+        ("X-API.Key: K1", "missing"),
+        ("X_API_Key: wrong\nX-API-Key: K1", "valid"),
+        ("Authorization: Bearer K1", "missing"),
+        ("Cookie: X-API-Key=K1", "missing"),
+    ] {
+        check(HEADER, format!("GET /api\n{lines}").trim_end_matches('\n'), expected);
+    }
+    check(HEADER, "GET /api?X-API-Key=K1&api_key=K1", "missing");
+    check(
+        HEADER,
+        "OPTIONS /api\nOrigin: https://a.test\nAccess-Control-Request-Method: GET",
+        "missing",
+    );
+}
+
+#[test]
+fn a_scheme_is_read_in_any_case_and_another_scheme_is_no_key() {
+    for (line, expected) in [
+        ("Bearer K1", "valid"),
+        ("bearer K1", "valid"),
+        ("BEARER \t  K1  ", "valid"),
+        ("Bearer\tK1", "valid"),
+        ("Bearer", "missing"),
+        ("Bearer   ", "missing"),
+        ("BearerK1", "missing"),
+        ("Bearer: K1", "missing"),
+        ("Basic K1", "missing"),
+        ("K1", "missing"),
+        ("Bearer K1, Bearer K1", "invalid"),
+        ("Bearer wrong", "invalid"),
+        ("Bearer Bearer K1", "invalid"),
+        ("Bearer K1\nAuthorization: Bearer K1", "invalid"),
+        ("Bearer K1\nAuthorization: Basic x", "invalid"),
+        ("Basic x\nAuthorization: Bearer K1", "invalid"),
+        ("Basic x\nAuthorization: Basic y", "missing"),
+    ] {
+        check(BEARER, &format!("GET /\nAuthorization: {line}"), expected);
+    }
+    let token = "header = \"X-Auth\"\nscheme = \"Token\"";
+    check(token, "GET /\nX-Auth: token K1", "valid");
+    check(token, "GET /\nX-Auth: K1", "missing");
+}
+
+/// Rows KQ-01 to KQ-21; decoding itself is tested where it is written.
+#[test]
+fn a_parameter_carries_one_key_after_decoding_once() {
+    for (target, expected) in [
+        ("/q/x?api_key=K1", "valid"),
+        ("/q/x?api%5Fkey=K1", "valid"),
+        ("/q/x?api_key=k1%5F9f86d081884c7d659a2feaa0c55ad015", "valid"),
+        ("/q/x?api_key=k1%255F9f86d081884c7d659a2feaa0c55ad015", "invalid"),
+        ("/q/x?&&api_key=K1&&", "valid"),
+        ("/q/x?a=b?c&api_key=K1", "valid"),
+        ("http://a.test/q/x?api_key=K1", "valid"),
+        ("/q/x", "missing"),
+        ("/q/x?", "missing"),
+        ("/q/x?api_key", "missing"),
+        ("/q/x?api_key=", "missing"),
+        ("/q/x?=K1", "missing"),
+        ("/q/x?API_KEY=K1", "missing"),
+        ("/q/x?api_key[]=K1", "missing"),
+        ("/q/x?a=1;api_key=K1", "missing"),
+        ("/q/x?a=b?api_key=K1", "missing"),
+        ("/q/x;api_key=K1", "missing"),
+        ("/q/x%3Fapi_key=K1", "missing"),
+        ("/q/x?api_key=K1;a=1", "invalid"),
+        ("/q/x?api_key=K1&api_key=K1", "invalid"),
+        ("/q/x?api_key=bad&api_key=K1", "invalid"),
+        ("/q/x?api_key=K1&api%5Fkey=bad", "invalid"),
+        ("/q/x?api_key=K1&api_key", "invalid"),
+        ("/q/x?api_key=K1%", "invalid"),
+        ("/q/x?api_key=K1%00", "invalid"),
+        ("/q/x?api_key=K1%0d%0a", "invalid"),
+        ("/q/x?api_key=%C0%AF", "invalid"),
+        ("/q/x?api_key=%20K1", "invalid"),
+        ("/q/x?api_key=+K1", "invalid"),
+    ] {
+        check(QUERY, &format!("GET {target}"), expected);
+    }
+    check(QUERY, "GET /q/x\nX-API-Key: K1\napi_key: K1", "missing");
+}
+
+#[test]
+fn a_plus_in_a_key_is_itself_raw_and_encoded() {
+    let settings = format!("{QUERY}\nkeys = [\"a+b/c=\"]");
+    let plugin = build(&settings).unwrap().plugin;
+    for query in ["a%2Bb%2Fc%3D", "a+b/c="] {
+        let mut head = head(&format!("GET /?api_key={query}"));
+        assert!(plugin.request(&mut head, &mut cx()).is_continue(), "{query}");
+    }
+    let mut head = head("GET /?api_key=a%20b/c=");
+    assert!(plugin.request(&mut head, &mut cx()).is_break());
+}
+
+#[test]
+fn a_cookie_carries_one_key() {
+    for (line, expected) in [
+        ("key=K1", "valid"),
+        ("a=1; key=K1; b=2", "valid"),
+        ("a=1;key=K1", "valid"),
+        ("a=1; key = K1 ", "valid"),
+        ("a=1\nCookie: key=K1", "valid"),
+        ("a=1", "missing"),
+        ("key", "missing"),
+        ("key=", "missing"),
+        ("Key=K1", "missing"),
+        ("a=1, key=K1", "missing"),
+        ("key=\"K1\"", "invalid"),
+        ("key=K1; key=K1", "invalid"),
+        ("key=K1\nCookie: key=K1", "invalid"),
+        ("key=%6b1", "invalid"),
+    ] {
+        check(COOKIE, &format!("GET /\nCookie: {line}"), expected);
+    }
+}
+
+/// Every source right, wrong, empty or absent: the first that is present decides.
+#[test]
+fn the_first_source_that_is_present_decides() {
+    let states = ["", "valid", "invalid", "missing"];
+    let value = |state| match state {
+        "valid" => KEY,
+        "invalid" => "wrong",
+        _ => "",
+    };
+    for first in states {
+        for second in states {
+            for third in states {
+                let mut request = "GET /".to_owned();
+                if !third.is_empty() {
+                    request += &format!("?api_key={}", value(third));
+                }
+                if !first.is_empty() {
+                    request += &format!("\nX-API-Key: {}", value(first));
+                }
+                if !second.is_empty() {
+                    request += &format!("\nAuthorization: Bearer {}", value(second));
+                }
+                let deciding = [first, second, third].into_iter().find(|state| !state.is_empty());
+                check(ALL, &request, deciding.unwrap_or("missing"));
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn check_hidden(settings: &str, request: &str, expected: &str) {
+    let mut head = head(request);
+    let verdict = plugin(settings).request(&mut head, &mut cx());
+    assert!(verdict.is_continue(), "{request}: {verdict:?}");
+    let expected: Vec<_> = expected.lines().map(str::trim_start).collect();
+    assert_eq!(lines(&head), expected.join("\n"));
+}
+
+/// Rows ST-01 to ST-13; removing from a query is tested where it is written.
+#[test]
+fn hiding_removes_the_credential_from_every_source_and_nothing_else() {
+    check_hidden(ALL, "GET /?api_key=K1", "GET /");
+    check_hidden(ALL, "GET /?a=%2f&api%5fkey=K1&b=+", "GET /?a=%2f&b=+");
+    check_hidden(ALL, "GET http://a.test/p?api_key=K1", "GET http://a.test/p");
+    check_hidden(
+        ALL,
+        "GET /?api_key=K2&z=1&api_key
+         X-API-Key: K1
+         Authorization: Bearer K3
+         Cookie: key=K4; a=1
+         X_Api_Key: evil
+         x.api.key: evil
+         Accept: */*",
+        "GET /?z=1
+         cookie: a=1
+         accept: */*",
+    );
+    check_hidden(
+        ALL,
+        "GET /
+         X-API-Key: K1
+         Authorization: Basic dTpw
+         X-Api-Keys: other
+         Referer: https://a.test/p?a=1&api_key=K1&z=1",
+        "GET /
+         authorization: Basic dTpw
+         x-api-keys: other
+         referer: https://a.test/p?a=1&z=1",
+    );
+}
+
+#[test]
+fn hiding_keeps_the_order_of_header_lines_wherever_the_key_stands() {
+    for at in 0..=20 {
+        let mut given: Vec<_> = (0..20).map(|n| format!("x-{n}: {n}")).collect();
+        given.insert(7, "x-3: again".to_owned());
+        let mut expected = given.clone();
+        given.insert(at, "x-api-key: K1".to_owned());
+        // A map keeps lines of one name together.
+        let again = expected.remove(7);
+        expected.insert(4, again);
+        check_hidden(
+            ALL,
+            &format!("GET /\n{}", given.join("\n")),
+            &format!("GET /\n{}", expected.join("\n")),
+        );
+    }
+}
+
+#[test]
+fn cookies_other_than_the_key_keep_their_bytes() {
+    for (given, expected) in [
+        ("key=K1", None),
+        (" ; key=K1", Some(";")),
+        ("key=K1; foo=bar", Some("foo=bar")),
+        ("foo=bar; key=K1", Some("foo=bar")),
+        ("a=1;key=K1;  b=2 ;c", Some("a=1;  b=2 ;c")),
+        ("a=\"x;y\"; key=K1; b", Some("a=\"x;y\"; b")),
+        ("a=1\nCookie: key=K1\nCookie: b=2", Some("a=1\ncookie: b=2")),
+    ] {
+        let expected = expected.map_or(String::new(), |cookie| format!("\ncookie: {cookie}"));
+        let expected = if given.starts_with(" ;") { String::new() } else { expected };
+        check_hidden(ALL, &format!("GET /\nCookie: {given}"), &format!("GET /{expected}"));
+    }
+}
+
+#[test]
+fn without_hiding_the_request_goes_on_as_it_came() {
+    let settings = "sources = [\"header:X-API-Key\", \"query:api_key\"]";
+    let request = "GET /?api_key=K1&b
+        x-api-key: K1
+        x_api_key: other
+        referer: /?api_key=K1";
+    check_hidden(settings, request, request);
+    let mut head = head(request);
+    assert!(plugin(settings).request(&mut head, &mut cx()).is_continue());
+    assert!(head.headers["x-api-key"].is_sensitive());
+}
+
+#[test]
+fn a_preflight_goes_on_without_a_key_but_never_with_one() {
+    let settings = format!("{ALL}\nallow_preflight = true");
+    let preflight = "Origin: https://a.test\nAccess-Control-Request-Method: GET";
+    check(&settings, &format!("OPTIONS /\n{preflight}"), "valid");
+    check_hidden(
+        &settings,
+        &format!("OPTIONS /?api_key=K1\n{preflight}\nX-API-Key: wrong"),
+        "OPTIONS /\norigin: https://a.test\naccess-control-request-method: GET",
+    );
+    check(&settings, "OPTIONS /", "missing");
+    check(&settings, "OPTIONS /\nOrigin: https://a.test", "missing");
+    check(&settings, "OPTIONS /\nAccess-Control-Request-Method: GET", "missing");
+    check(&settings, &format!("GET /\n{preflight}"), "missing");
+    check(ALL, &format!("OPTIONS /\n{preflight}"), "missing");
+}
+
+fn reply(plugin: &Arc<dyn Plugin>, request: &str, cx: &mut Cx) -> Reply {
+    plugin.request(&mut head(request), cx).break_value().expect("a reply")
+}
+
+#[test]
+fn only_an_invalid_key_waits_and_both_answers_carry_the_challenge() {
+    let plugin = plugin(&format!("{HEADER}\ndelay = \"500ms\"\nrealm = 'a \"b\" \\'"));
+    let missing = reply(&plugin, "GET /", &mut cx());
+    assert_eq!((missing.cause, missing.pause), (Cause::MissingKey, None));
+    let invalid = reply(&plugin, "GET /\nX-API-Key: wrong", &mut cx());
+    assert_eq!(invalid.pause, Some(Duration::from_millis(500)));
+    for reply in [missing, invalid] {
+        assert_eq!(reply.challenge.unwrap(), r#"ApiKey realm="a \"b\" \\""#);
+    }
+    let bearer = reply(&self::plugin(ALL), "GET /", &mut cx());
+    assert_eq!(bearer.challenge.unwrap(), r#"Bearer realm="keygate""#);
+}
+
+#[test]
+fn over_the_limit_an_invalid_key_is_answered_at_once_and_a_valid_one_passes() {
+    let plugin = plugin(&format!("{HEADER}\ndelay = \"1s\"\nmax_failures = \"2/20s\""));
+    let (wrong, mut cx) = ("GET /\nX-API-Key: wrong", cx());
+    for _ in 0..5 {
+        assert_eq!(reply(&plugin, "GET /", &mut cx).cause, Cause::MissingKey);
+        let request = &mut head("GET /\nX-API-Key: K1");
+        assert!(plugin.request(request, &mut cx).is_continue());
+    }
+    for _ in 0..2 {
+        assert_eq!(reply(&plugin, wrong, &mut cx).cause, Cause::InvalidKey);
+    }
+    let limited = reply(&plugin, wrong, &mut cx);
+    assert_eq!(limited.cause, Cause::RateLimited(Duration::from_secs(10)));
+    assert_eq!(limited.pause, None);
+    let twice = "GET /\nX-API-Key: K1\nX-API-Key: K1";
+    assert!(matches!(reply(&plugin, twice, &mut cx).cause, Cause::RateLimited(_)));
+    assert!(plugin.request(&mut head("GET /\nX-API-Key: K1"), &mut cx).is_continue());
+    cx.client = Some(IpAddr::from([192, 0, 2, 2]));
+    assert_eq!(reply(&plugin, wrong, &mut cx).cause, Cause::InvalidKey);
+}
+
+#[test]
+fn failures_outlive_a_reload_where_the_limit_is_the_same() {
+    let settings = |limit: &str| -> KeyAuthSettings {
+        toml::from_str(&format!("{HEADER}\nkeys = ['{KEY}']\nmax_failures = '{limit}'")).unwrap()
+    };
+    let old = settings("1/10s").build(None).unwrap().plugin;
+    let (wrong, mut cx) = ("GET /\nX-API-Key: wrong", cx());
+    assert_eq!(reply(&old, wrong, &mut cx).cause, Cause::InvalidKey);
+    let same = settings("1/10s").build(Some(&*old)).unwrap().plugin;
+    assert!(matches!(reply(&same, wrong, &mut cx).cause, Cause::RateLimited(_)));
+    let other = settings("1/11s").build(Some(&*old)).unwrap().plugin;
+    assert_eq!(reply(&other, wrong, &mut cx).cause, Cause::InvalidKey);
+}
