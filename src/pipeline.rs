@@ -27,6 +27,8 @@ use crate::server::worker::{Served, Worker};
 pub(crate) struct Admitted {
     /// Index of the location.
     pub(crate) location: usize,
+    /// Whether the peer's `X-Forwarded-*` are believed.
+    pub(crate) trusted: bool,
     /// Whom the request is for.
     pub(crate) host: Host,
     /// What the steps told one another.
@@ -109,7 +111,7 @@ fn admit(
         }
         None => None,
     };
-    Ok(Admitted { location, host, cx })
+    Ok(Admitted { location, trusted, host, cx })
 }
 
 /// Lets the plugins that let the request go on see the response, the last one first.
@@ -148,11 +150,8 @@ async fn answer(
 
 /// The id that a trusted proxy sent, or a new one.
 fn request_id(worker: &Worker, headers: &HeaderMap, trusted: bool) -> HeaderValue {
-    headers
-        .get(X_REQUEST_ID)
-        .filter(|id| trusted && is_request_id(id.as_bytes()))
-        .cloned()
-        .unwrap_or_else(|| worker.request_id())
+    let sent = if trusted { headers.get(X_REQUEST_ID) } else { None };
+    sent.filter(|id| is_request_id(id.as_bytes())).cloned().unwrap_or_else(|| worker.request_id())
 }
 
 /// Whether an id can stand in a log line and in a header field as it is.

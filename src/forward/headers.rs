@@ -28,6 +28,8 @@ pub(crate) enum Framing {
 
 /// What a head needs to know beyond the request itself.
 pub(crate) struct Passage<'a> {
+    /// Whether the peer's `X-Forwarded-*` are believed.
+    pub(crate) trusted: bool,
     /// Who connected, as it stands in `X-Forwarded-For`; none on a unix socket.
     pub(crate) peer: Option<&'a HeaderValue>,
     /// The client, as it stands in `X-Real-IP`.
@@ -105,33 +107,47 @@ fn is_own(name: &HeaderName, framing: Framing) -> bool {
     }
 }
 
-/// What was left of `X-Forwarded-*` by [`screen::disown`](crate::screen::disown) came from a trusted
-/// proxy, and is added to; otherwise keygate is the first that the client met.
+/// What [`screen::disown`] left of `X-Forwarded-*` came from a trusted proxy, and is added to;
+/// otherwise keygate is the first that the client met.
 fn forwarded(sent: &mut HeaderMap, came: &HeaderMap, passage: &Passage<'_>) {
-    let mut through: Vec<&HeaderValue> = came.get_all(X_FORWARDED_FOR).iter().collect();
-    through.extend(passage.peer);
-    match through[..] {
-        [] => {}
-        [one] => {
-            sent.insert(X_FORWARDED_FOR, one.clone());
-        }
-        _ => {
-            let list =
-                through.iter().map(|value| value.as_bytes()).collect::<Vec<_>>().join(&b", "[..]);
-            if let Ok(list) = HeaderValue::from_bytes(&list) {
-                sent.insert(X_FORWARDED_FOR, list);
-            }
-        }
+    let (came_through, proto, host) = match passage.trusted {
+        true => (
+            joined(came, &X_FORWARDED_FOR),
+            came.get(X_FORWARDED_PROTO).cloned(),
+            came.get(X_FORWARDED_HOST),
+        ),
+        false => (None, None, None),
+    };
+    if let Some(through) = append(came_through, passage.peer) {
+        sent.insert(X_FORWARDED_FOR, through);
     }
-    let proto = came.get(X_FORWARDED_PROTO).cloned();
     sent.insert(X_FORWARDED_PROTO, proto.unwrap_or(HeaderValue::from_static("http")));
-    if let Some(host) = came.get(X_FORWARDED_HOST).or(passage.host) {
+    if let Some(host) = host.or(passage.host) {
         sent.insert(X_FORWARDED_HOST, host.clone());
     }
     if let Some(client) = &passage.client {
         sent.insert(X_REAL_IP, client.clone());
     }
     sent.insert(X_REQUEST_ID, passage.request_id.clone());
+}
+
+/// All values of a list field as one (RFC 9110, section 5.3).
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    headers
+        .get_all(name)
+        .iter()
+        .cloned()
+        .reduce(|list, value| append(Some(list), Some(&value)).unwrap_or(value))
+}
+
+fn append(list: Option<HeaderValue>, last: Option<&HeaderValue>) -> Option<HeaderValue> {
+    match (list, last) {
+        (Some(list), Some(last)) => {
+            // Two values with a comma between them are a value.
+            HeaderValue::from_bytes(&[list.as_bytes(), b", ", last.as_bytes()].concat()).ok()
+        }
+        (list, last) => list.or(last.cloned()),
+    }
 }
 
 fn identity(sent: &mut HeaderMap, cx: &Cx) {
@@ -260,4 +276,80 @@ pub(crate) fn trailer_may_pass(name: &HeaderName, credentials: &[HeaderName]) ->
     !NEVER.contains(name)
         && !screen::is_reserved(name)
         && !credentials.iter().any(|own| headers::same_to_cgi(own.as_str(), name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        let field = |(name, value): &(&str, &str)| {
+            (
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        };
+        fields.iter().map(field).collect()
+    }
+
+    #[track_caller]
+    fn check_client(peer: &str, through: &[&str], expected: &str) {
+        let trusted = TrustedProxies {
+            networks: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            unix: true,
+        };
+        let fields: Vec<_> = through.iter().map(|value| ("x-forwarded-for", *value)).collect();
+        let address = client_address(&headers(&fields), peer.parse().ok(), &trusted);
+        assert_eq!(address, expected.parse().ok(), "{peer} {through:?}");
+    }
+
+    #[test]
+    fn the_client_is_the_nearest_that_is_not_trusted() {
+        check_client("192.0.2.1", &["198.51.100.1"], "192.0.2.1");
+        check_client("10.0.0.1", &[], "10.0.0.1");
+        check_client("10.0.0.1", &["198.51.100.1"], "198.51.100.1");
+        check_client("10.0.0.1", &["203.0.113.9, 198.51.100.1"], "198.51.100.1");
+        check_client("10.0.0.1", &["203.0.113.9", "198.51.100.1, 10.0.0.2"], "198.51.100.1");
+        check_client("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3");
+        check_client("10.0.0.1", &["198.51.100.1, nonsense, 10.0.0.2"], "10.0.0.2");
+        check_client("10.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1");
+        check_client("10.0.0.1", &["::ffff:198.51.100.1"], "198.51.100.1");
+        check_client("unix", &["198.51.100.1"], "198.51.100.1");
+    }
+
+    #[track_caller]
+    fn check_joined(values: &[&str], last: Option<&str>, expected: Option<&str>) {
+        let fields: Vec<_> = values.iter().map(|value| ("x-forwarded-for", *value)).collect();
+        let last = last.map(|last| HeaderValue::from_str(last).unwrap());
+        let list = append(joined(&headers(&fields), &X_FORWARDED_FOR), last.as_ref());
+        assert_eq!(list.as_ref().map(|list| list.to_str().unwrap()), expected);
+    }
+
+    #[test]
+    fn forwarded_for_grows_at_its_end() {
+        check_joined(&[], None, None);
+        check_joined(&[], Some("c"), Some("c"));
+        check_joined(&["a"], None, Some("a"));
+        check_joined(&["a, b", "c"], Some("d"), Some("a, b, c, d"));
+    }
+
+    #[track_caller]
+    fn check_trailer(name: &str, passes: bool) {
+        let credentials = [HeaderName::from_static("x-api-key")];
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        assert_eq!(trailer_may_pass(&name, &credentials), passes, "{name}");
+    }
+
+    #[test]
+    fn trailers_neither_frame_nor_identify() {
+        for name in ["grpc-status", "x-checksum", "server-timing"] {
+            check_trailer(name, true);
+        }
+        for name in ["content-length", "host", "authorization", "x-api-key", "x_api_key"] {
+            check_trailer(name, false);
+        }
+        for name in ["x-forwarded-for", "x-consumer-username", "x_consumer_username"] {
+            check_trailer(name, false);
+        }
+    }
 }

@@ -54,6 +54,7 @@ pub(crate) async fn send(
     }
     let expects_continue = expects_continue(head, framing);
     let passage = Passage {
+        trusted: admitted.trusted,
         peer: client.peer_value.as_ref(),
         client: client_value(client, record),
         host: admitted.host.value(),
