@@ -1,6 +1,23 @@
 //! The integration tests: one binary, a file a topic.
 
-#[allow(dead_code, unused_imports, reason = "the topics that use the rest are being written")]
 mod support;
 
+mod access_log;
+mod answers;
+mod body_limit;
+mod environment;
+mod failures;
+mod framing;
 mod harness;
+mod hop_by_hop;
+mod key_auth;
+mod reload;
+mod routing;
+mod screening;
+mod sources;
+mod stop;
+mod streaming;
+mod stripping;
+mod timeouts;
+mod upstreams;
+mod websocket;

@@ -14,6 +14,8 @@ pub(crate) struct Client {
     pending: Vec<u8>,
     /// Whether the other side has ended the connection.
     ended: bool,
+    /// How long any read may take.
+    deadline: Duration,
 }
 
 impl Client {
@@ -29,7 +31,13 @@ impl Client {
     pub(crate) fn over(stream: TcpStream) -> Self {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_write_timeout(Some(DEADLINE));
-        Self { stream, pending: Vec::new(), ended: false }
+        Self { stream, pending: Vec::new(), ended: false, deadline: DEADLINE }
+    }
+
+    /// Waits no longer than this for anything.
+    pub(crate) fn patience(&mut self, deadline: Duration) -> &mut Self {
+        self.deadline = deadline;
+        self
     }
 
     /// Sends bytes. A refusal to take them is not a failure: what was answered shows it.
@@ -58,6 +66,12 @@ impl Client {
         let mut response = self.response_head();
         self.body(&mut response);
         response
+    }
+
+    /// Reads one response whole, if the connection does not end before its head.
+    pub(crate) fn answer(&mut self) -> Option<Response> {
+        self.fill_until(head_end)?;
+        Some(self.response()).filter(|response| response.complete)
     }
 
     /// Reads one response to a `HEAD` request: it has no body, whatever its head says.
@@ -199,7 +213,7 @@ impl Client {
     /// Receives until `found` finds its place in what was received, or the connection ends.
     #[track_caller]
     fn fill_until<T>(&mut self, found: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
-        let end = Instant::now() + DEADLINE;
+        let end = Instant::now() + self.deadline;
         loop {
             if let Some(place) = found(&self.pending) {
                 return Some(place);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::run::command;
-use super::{Client, Log, Response, holds_within};
+use super::{Client, Log, Response, holds_within, pause};
 
 /// How long keygate may take to listen; a start that takes longer is a failure of its own.
 const START: Duration = Duration::from_secs(10);
@@ -69,7 +69,12 @@ impl Gate {
         });
         match address {
             Some(address) => address,
-            None => panic!("keygate does not listen (in time: {known}):\n{}", self.stderr.text()),
+            None if known => {
+                // What it said last may still be on its way here.
+                pause(Duration::from_millis(100));
+                panic!("keygate ended before it listened:\n{}", self.stderr.text())
+            }
+            None => panic!("keygate does not listen in time:\n{}", self.stderr.text()),
         }
     }
 
@@ -122,15 +127,13 @@ impl Gate {
         self.exit_status()
     }
 
-    /// Its use of memory, as the kernel counts it.
-    pub(crate) fn memory(&self) -> Memory {
+    /// The most memory that was ever resident, in KiB, as the kernel counts it.
+    pub(crate) fn highest_memory_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(path).expect("the process runs");
-        let kib = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name));
-            line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
-        };
-        Memory { now_kib: kib("VmRSS:"), highest_kib: kib("VmHWM:") }
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        number.expect("the kernel tells the memory of a process")
     }
 
     /// Everything it has written anywhere.
@@ -141,15 +144,6 @@ impl Gate {
 
 /// The `[server]` table of [`Gate::on`].
 const LISTEN: &str = "[server]\nlisten = \"127.0.0.1:0\"\n";
-
-/// A process's use of memory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
-    /// Resident now.
-    pub(crate) now_kib: u64,
-    /// The most that was ever resident.
-    pub(crate) highest_kib: u64,
-}
 
 impl Drop for Gate {
     fn drop(&mut self) {
@@ -162,10 +156,15 @@ impl Drop for Gate {
     }
 }
 
-/// Shows what keygate said when its test fails; the test harness keeps it for failing tests only.
+/// Shows what keygate said last; the test harness shows it for failing tests only.
 #[expect(clippy::print_stderr, reason = "a failing test shows what keygate said")]
 fn show(stdout: &Log, stderr: &Log) {
-    eprintln!("keygate's stdout:\n{}\nkeygate's stderr:\n{}", stdout.text(), stderr.text());
+    const SHOWN: usize = 20;
+    for (name, log) in [("stdout", stdout), ("stderr", stderr)] {
+        let lines = log.lines();
+        let last = &lines[lines.len().saturating_sub(SHOWN)..];
+        eprintln!("keygate's {name}:\n{}", last.join("\n"));
+    }
 }
 
 fn spawn(mut command: Command) -> (Child, Log, Log) {

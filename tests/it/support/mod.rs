@@ -5,6 +5,7 @@ mod gate;
 mod log;
 mod message;
 mod origin;
+pub(crate) mod reference;
 mod run;
 mod signal;
 mod table;
@@ -12,13 +13,13 @@ mod table;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::Client;
-pub(crate) use gate::{Gate, Memory};
+pub(crate) use gate::Gate;
 pub(crate) use log::Log;
 pub(crate) use message::{Head, Response};
-pub(crate) use origin::{Exchange, Origin, Recorded};
+pub(crate) use origin::{Exchange, Origin};
 pub(crate) use run::{Output, run};
 pub(crate) use signal::Signal;
-pub(crate) use table::{Case, Failures, close_on, forwards, refuses};
+pub(crate) use table::{BAD, Failures, INVALID, MISSING, Row, Then};
 
 /// How long anything may take before a test gives up on it; generous, because the machine that
 /// runs the tests may be busy, and only a failing test waits so long.

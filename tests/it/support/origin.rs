@@ -151,8 +151,7 @@ fn serve(stream: TcpStream, connection: usize, shared: &Arc<Shared>, script: &Ar
             requests.len() - 1
         };
         let shared = Arc::clone(shared);
-        let mut exchange =
-            Exchange { connection, number, request, client, shared, index, open: true };
+        let mut exchange = Exchange { number, request, client, shared, index, open: true };
         script(&mut exchange);
         if !exchange.open {
             return;
@@ -168,9 +167,7 @@ fn serve(stream: TcpStream, connection: usize, shared: &Arc<Shared>, script: &Ar
 
 /// One request on its way through a script.
 pub(crate) struct Exchange {
-    /// On which connection, counted from 1.
-    pub(crate) connection: usize,
-    /// Which request of that connection, counted from 1.
+    /// Which request of its connection, counted from 1.
     pub(crate) number: usize,
     /// The head that was read.
     pub(crate) request: Head,

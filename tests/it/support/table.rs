@@ -1,77 +1,72 @@
 //! Cases as data: bytes in, and what must come of them at the client and at the origin.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
 use super::message::visible;
+use super::reference::{keyed, with_keys};
 use super::{Gate, Origin, Response};
 
-/// One row.
-#[derive(Clone, Debug)]
-pub(crate) struct Case {
-    name: String,
-    request: Vec<u8>,
-    expected: Expected,
+/// What must come of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// One request with this target reaches the origin, and its 200 the client.
+    Forwarded(&'static str),
+    /// The gate itself answers with this status and body; nothing reaches the origin.
+    Says(u16, &'static str),
+    /// The gate itself answers with one of these; nothing reaches the origin.
+    Refused(&'static [u16]),
+    /// The gate answers with one of these or not at all, and ends the connection; nothing reaches
+    /// the origin.
+    Ends(&'static [u16]),
 }
 
-#[derive(Clone, Debug)]
-enum Expected {
-    /// The request line with this target reaches the origin, and its answer the client.
-    Forwarded(String),
-    /// One of these statuses, nothing at the origin, and the connection ends if so said.
-    Refused { statuses: Vec<u16>, body: Option<String>, closes: bool },
-}
+/// 401 for a request without a key.
+pub(crate) const MISSING: Then = Then::Says(401, "Key missing");
+/// 401 for a request with a wrong key, or with several.
+pub(crate) const INVALID: Then = Then::Says(401, "Key auth fail");
+/// 400 and the end of the connection.
+pub(crate) const BAD: Then = Then::Ends(&[400]);
 
-/// The request reaches the origin with this target.
-pub(crate) fn forwards(name: &str, request: impl AsRef<[u8]>, target: &str) -> Case {
-    let expected = Expected::Forwarded(target.to_owned());
-    Case { name: name.to_owned(), request: request.as_ref().to_vec(), expected }
-}
+/// A row: what it is called, the bytes that it sends (or a part of them), what must come of them.
+pub(crate) type Row = (&'static str, &'static [u8], Then);
 
-/// The gate answers by itself, with this status and, unless empty, this body.
-pub(crate) fn refuses(name: &str, request: impl AsRef<[u8]>, status: u16, body: &str) -> Case {
-    let body = (!body.is_empty()).then(|| body.to_owned());
-    let expected = Expected::Refused { statuses: vec![status], body, closes: false };
-    Case { name: name.to_owned(), request: request.as_ref().to_vec(), expected }
-}
+/// How long a row may take; a row that does not end must not hold up all others.
+const PATIENCE: Duration = Duration::from_secs(4);
 
-/// The gate answers with one of these statuses, or not at all, and ends the connection.
-pub(crate) fn close_on(name: &str, request: impl AsRef<[u8]>, statuses: &[u16]) -> Case {
-    let expected = Expected::Refused { statuses: statuses.to_vec(), body: None, closes: true };
-    Case { name: name.to_owned(), request: request.as_ref().to_vec(), expected }
-}
-
-impl Case {
-    /// Sends the request on a connection of its own, and says what is wrong with what came of it.
-    fn failure(&self, gate: &Gate, origin: &Origin) -> Option<String> {
-        let before = origin.count();
-        let mut client = gate.client();
-        client.send(&self.request);
-        if let Expected::Refused { statuses, closes: true, .. } = &self.expected {
-            return self.closing(statuses, &client.rest(), origin.count() - before);
-        }
-        let response = client.response();
-        let arrived = origin.requests().split_off(before);
-        match &self.expected {
-            Expected::Forwarded(target) => match arrived.as_slice() {
-                [one] if response.status == 200 && one.target() == target => None,
-                [one] => Some(format!("got {} for {}", response.status, one.target())),
-                others => Some(format!("got {} and {} upstream", told(&response), others.len())),
-            },
-            Expected::Refused { statuses, body, .. } => {
-                let as_said = body.as_ref().is_none_or(|body| response.text() == *body);
-                let right = statuses.contains(&response.status) && as_said && arrived.is_empty();
-                (!right).then(|| format!("got {} and {} upstream", told(&response), arrived.len()))
-            }
-        }
+/// Sends the request on a connection of its own, and says what is wrong with what came of it.
+fn failure(gate: &Gate, origin: &Origin, request: &[u8], then: Then) -> Option<String> {
+    let before = origin.count();
+    let mut client = gate.client();
+    client.patience(PATIENCE).send(request);
+    if let Then::Ends(statuses) = then {
+        return not_ended(statuses, &client.rest(), origin.count() - before);
     }
+    let response = client.response();
+    let arrived = origin.requests().split_off(before);
+    let right = match then {
+        Then::Forwarded(target) => {
+            arrived.len() == 1 && response.status == 200 && arrived[0].target() == keyed(target)
+        }
+        Then::Says(status, body) => {
+            arrived.is_empty() && response.status == status && response.text() == body
+        }
+        Then::Refused(statuses) | Then::Ends(statuses) => {
+            arrived.is_empty() && statuses.contains(&response.status)
+        }
+    };
+    let targets: Vec<_> = arrived.iter().map(|one| one.head.start.clone()).collect();
+    (!right).then(|| format!("got {}; upstream {targets:?}", told(&response)))
+}
 
-    /// What is wrong with everything that came before the connection ended.
-    fn closing(&self, statuses: &[u16], received: &[u8], arrived: usize) -> Option<String> {
-        let text = String::from_utf8_lossy(received);
-        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let right = arrived == 0
-            && text.matches("HTTP/1.1 ").count() <= 1
-            && status.is_none_or(|status: u16| statuses.contains(&status));
-        (!right).then(|| format!("got {} and {arrived} upstream", visible(received)))
-    }
+/// What is wrong with everything that came before the connection ended.
+fn not_ended(statuses: &[u16], received: &[u8], arrived: usize) -> Option<String> {
+    let text = String::from_utf8_lossy(received);
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let right = arrived == 0
+        && text.matches("HTTP/1.").count() <= 1
+        && status.is_none_or(|status: u16| statuses.contains(&status));
+    (!right).then(|| format!("got {}; {arrived} upstream", visible(received)))
 }
 
 fn told(response: &Response) -> String {
@@ -91,21 +86,36 @@ impl Failures {
         Self::default()
     }
 
-    /// Plays cases against a gate; the origin may see nothing that no case expects, not even late.
-    pub(crate) fn play(&mut self, gate: &Gate, origin: &Origin, cases: &[Case]) -> &mut Self {
-        let before = origin.count();
-        let forwarded = cases.iter().filter(|case| matches!(case.expected, Expected::Forwarded(_)));
-        let expected = before + forwarded.count();
-        for case in cases {
-            let failure = case.failure(gate, origin);
-            self.row(failure.is_none(), || {
-                let failure = failure.unwrap_or_default();
-                format!("{}: {failure}\n    {}", case.name, visible(&case.request))
-            });
+    /// Plays rows against a gate, each with its own bytes between `before` and `after`. `K1` and
+    /// `K2` stand for the keys.
+    pub(crate) fn play(
+        &mut self,
+        gate: &Gate,
+        origin: &Origin,
+        (before, rows, after): (&str, &[Row], &str),
+    ) -> &mut Self {
+        for (name, bytes, then) in rows {
+            let request = [before.as_bytes(), bytes, after.as_bytes()].concat();
+            self.one(gate, origin, name, &with_keys(&request), *then);
         }
-        let count = origin.count();
-        self.row(count == expected, || format!("{count} requests upstream, expected {expected}"));
         self
+    }
+
+    /// Plays one row.
+    pub(crate) fn one(
+        &mut self,
+        gate: &Gate,
+        origin: &Origin,
+        name: &str,
+        request: &[u8],
+        then: Then,
+    ) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| failure(gate, origin, request, then)));
+        let failure = outcome.unwrap_or_else(|_| Some("no answer in time".to_owned()));
+        self.row(failure.is_none(), || {
+            let failure = failure.unwrap_or_default();
+            format!("{name}: expected {then:?}, {failure}\n    {}", visible(request))
+        });
     }
 
     /// Notes one row.

@@ -1,0 +1,178 @@
+//! One line for each request, with everything but the credential.
+
+use serde_json::Value;
+
+use crate::support::reference::{K1, K2, guarded, keyed, reference};
+use crate::support::{Gate, Origin};
+
+/// What a client gave as a key and nobody may ever read.
+const CANARY: &str = "canary-7d3f0a";
+
+fn line_with(gate: &Gate, text: &str) -> String {
+    gate.stdout.wait_for(text, |line| line.contains(text))
+}
+
+#[test]
+fn a_line_tells_what_happened() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    let response =
+        gate.send(keyed("GET /api/v1/some?a=1 HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K1\r\n\r\n"));
+    assert_eq!(response.status, 200);
+    let line = line_with(&gate, "/api/v1/some");
+    let id = origin.last().head.value("x-request-id").unwrap_or_default().to_owned();
+    let length = response.body.len().to_string();
+    for part in ["127.0.0.1", "GET", "/api/v1/some?a=1", "200", "hdr", &id, &length] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+    assert_eq!(gate.stdout.lines().len(), 1);
+}
+
+/// The line of one request, read as JSON.
+fn json_line(gate: &Gate, text: &str) -> Value {
+    serde_json::from_str(&line_with(gate, text)).expect("every line is one JSON object")
+}
+
+fn logging_json(origin: &Origin) -> Gate {
+    Gate::on(&(reference(origin) + "[log]\nformat = \"json\"\n"))
+}
+
+#[test]
+fn a_line_of_json_has_every_field() {
+    let origin = Origin::echo();
+    let gate = logging_json(&origin);
+    gate.send(keyed("GET /api/v1/some HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K1\r\n\r\n"));
+    let line = json_line(&gate, "/api/v1/some");
+    let expected: [(&str, Value); 6] = [
+        ("client", "127.0.0.1".into()),
+        ("method", "GET".into()),
+        ("path", "/api/v1/some".into()),
+        ("status", 200.into()),
+        ("bytes", 12.into()),
+        ("location", "hdr".into()),
+    ];
+    for (name, value) in expected {
+        assert_eq!(line[name], value, "{name} in {line}");
+    }
+    let id = origin.last().head.value("x-request-id").unwrap_or_default().to_owned();
+    assert_eq!(line["request_id"], id.as_str(), "{line}");
+    let numbers = line.as_object().into_iter().flatten().filter(|(_, value)| value.is_f64());
+    assert!(line["time"].is_string(), "{line}");
+    assert!(numbers.count() >= 2 || line.to_string().contains("ms"), "no durations in {line}");
+}
+
+/// Requests that end in every way, and the status of each.
+const ENDINGS: [(&str, u64); 6] = [
+    ("GET /api/v1/missing HTTP/1.1\r\nHost: a.test\r\n\r\n", 401),
+    ("GET /api/v1/wrong HTTP/1.1\r\nHost: a.test\r\nX-API-Key: canary-7d3f0a\r\n\r\n", 401),
+    ("GET /nowhere HTTP/1.1\r\nHost: a.test\r\n\r\n", 404),
+    ("GET /public/fine HTTP/1.1\r\nHost: a.test\r\n\r\n", 200),
+    ("TRACE /public/traced HTTP/1.1\r\nHost: a.test\r\n\r\n", 405),
+    ("GET /public/%2e%2e/q/way HTTP/1.1\r\nHost: a.test\r\n\r\n", 400),
+];
+
+#[test]
+fn every_ending_has_its_line() {
+    let origin = Origin::echo();
+    let gate = logging_json(&origin);
+    for (request, status) in ENDINGS {
+        gate.send(request);
+        let target = request.split(' ').nth(1).unwrap_or_default();
+        assert_eq!(json_line(&gate, target)["status"], status, "{request}");
+    }
+    assert_eq!(gate.stdout.lines().len(), ENDINGS.len());
+}
+
+/// Requests with a key in every place that some configuration asks for, right and wrong.
+fn with_keys_everywhere(gate: &Gate) {
+    for key in [K1, CANARY] {
+        let mut client = gate.client();
+        for request in [
+            format!("GET /q/x?a=1&api_key={key}&b=2 HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            format!("GET /q/x?api%5Fkey={key} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            format!("GET /q/x?api_key={key}&api_key={key} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            format!("GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: {key}\r\n\r\n"),
+            format!("GET /api/v1/x?api_key={key} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            format!("GET /public/x?api_key={key} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            format!("GET /nowhere?api_key={key} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            format!("GET /public/..%2fq/x?api_key={key} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            format!("GET /public/x HTTP/1.1\r\nHost: a.test\r\nReferer: /q/?api_key={key}\r\n\r\n"),
+            format!("GET /admin/x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: {key}\r\n\r\n"),
+        ] {
+            client.send(request).response_head();
+            client = gate.client();
+        }
+        client.send(format!("GET /q/x?api_key={key} HTTP/1.1\r\nHost: b, c\r\n\r\n")).rest();
+        gate.client()
+            .send(format!("TRACE /q/x?api_key={key} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .response_head();
+    }
+}
+
+#[test]
+fn no_output_ever_holds_a_key() {
+    let origin = Origin::echo();
+    for (format, level) in [("text", "info"), ("json", "trace"), ("text", "trace")] {
+        let server = "[server]\nlisten = \"127.0.0.1:0\"\n";
+        let config = format!("{}[log]\nformat = \"{format}\"\n", reference(&origin));
+        let files = [("keygate.toml", config.as_str()), ("server.toml", server)];
+        let gate = Gate::launch(&files, &["--config", "config"], &[("RUST_LOG", level)]);
+        with_keys_everywhere(&gate);
+        gate.signal("HUP");
+        gate.send("GET /public/last HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        line_with(&gate, "/public/last");
+        let output = gate.output();
+        for secret in [K1, K2, CANARY] {
+            let lines: Vec<_> = output.lines().filter(|line| line.contains(secret)).collect();
+            assert!(lines.is_empty(), "{format}, {level}: {lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_bad_upstream_tells_its_address_to_the_log_and_no_key() {
+    let dead = Origin::echo();
+    let config = reference(&dead);
+    drop(dead);
+    let gate = Gate::on(&config);
+    let response = gate.send(keyed("GET /q/x?api_key=K1 HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+    assert_eq!(response.status, 502);
+    gate.stderr.wait_for("the upstream's name", |line| line.contains("rec"));
+    line_with(&gate, "502");
+    assert!(!gate.output().contains(K1), "{}", gate.output());
+}
+
+#[test]
+fn the_path_keeps_everything_but_the_credential() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    gate.send(keyed("GET /q/%7Ex?b=%31&api_key=K1&c HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+    let line = line_with(&gate, "/q/%7Ex");
+    assert!(line.contains("b=%31") && line.contains("&c") && !line.contains("k1_"), "{line}");
+}
+
+#[test]
+fn nothing_that_a_client_sends_starts_a_new_line() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    gate.send(
+        "GET /public/a%0d%0ab?c=%0a HTTP/1.1\r\nHost: a.test\r\nUser-Agent: \x1b[31m\"\\\r\n\r\n",
+    );
+    gate.send("GET /public/\"x\\ HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    gate.send("GET /public/end HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    line_with(&gate, "/public/end");
+    assert!(gate.stdout.lines().len() <= 3, "{}", gate.stdout.text());
+    assert!(!gate.stdout.text().contains('\x1b'), "{}", gate.stdout.text());
+}
+
+#[test]
+fn the_log_can_be_off() {
+    let origin = Origin::echo();
+    let gate = Gate::on(&(reference(&origin) + "[log]\naccess = false\n"));
+    for _ in 0..3 {
+        assert_eq!(gate.send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n").status, 200);
+    }
+    gate.signal("TERM");
+    assert!(gate.ends_within(crate::support::DEADLINE).is_some());
+    assert_eq!(gate.stdout.text(), "");
+}

@@ -1,0 +1,253 @@
+//! What ends at the gate, what only the gate may say, and whose word about the client is believed.
+
+use crate::support::reference::{guarded, keyed, reference};
+use crate::support::{Failures, Gate, Head, Origin};
+
+/// What must arrive of a field: its values, line by line.
+type Expected = (&'static str, &'static [&'static str]);
+
+/// Field lines of a request with a valid key, and what must arrive.
+type Row = (&'static str, &'static str, &'static [Expected]);
+
+const OURS: Expected = ("x-forwarded-for", &["127.0.0.1"]);
+
+/// Requests of a peer that nobody trusts.
+const UNTRUSTED: &[Row] = &[
+    ("nothing", "", &[OURS, ("x-real-ip", &["127.0.0.1"]), ("x-forwarded-proto", &["http"])]),
+    ("the host", "", &[("x-forwarded-host", &["a.test"]), ("host", &["a.test"])]),
+    ("a forwarded client", "X-Forwarded-For: 192.0.2.1\r\n", &[OURS]),
+    ("several", "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\n", &[OURS]),
+    ("a scheme", "X-Forwarded-Proto: https\r\n", &[("x-forwarded-proto", &["http"])]),
+    ("a forwarded host", "X-Forwarded-Host: b.test\r\n", &[("x-forwarded-host", &["a.test"])]),
+    ("a port", "X-Forwarded-Port: 443\r\n", &[("x-forwarded-port", &[])]),
+    ("a prefix", "X-Forwarded-Prefix: /p\r\n", &[("x-forwarded-prefix", &[])]),
+    ("a URI", "X-Forwarded-Uri: /p\r\n", &[("x-forwarded-uri", &[])]),
+    ("a user", "X-Forwarded-User: root\r\n", &[("x-forwarded-user", &[])]),
+    ("any other", "X-Forwarded-Anything: 1\r\n", &[("x-forwarded-anything", &[])]),
+    ("a server", "X-Forwarded-Server: s\r\n", &[("x-forwarded-server", &[])]),
+    ("underscores", "X_Forwarded_For: 192.0.2.1\r\n", &[OURS, ("x_forwarded_for", &[])]),
+    ("Forwarded", "Forwarded: for=192.0.2.1;host=b\r\n", &[("forwarded", &[])]),
+    ("a real address", "X-Real-IP: 192.0.2.1\r\n", &[("x-real-ip", &["127.0.0.1"])]),
+    ("with underscores", "X_Real_IP: 192.0.2.1\r\n", &[("x_real_ip", &[])]),
+    ("a consumer", "X-Consumer-Username: root\r\n", &[("x_consumer_username", &[])]),
+    ("with underscores", "X_Consumer_Username: root\r\n", &[("x_consumer_username", &[])]),
+    ("half and half", "X_Consumer-Username: root\r\n", &[("x_consumer-username", &[])]),
+    ("the other half", "X-Consumer_Username: root\r\n", &[("x-consumer_username", &[])]),
+    ("in upper case", "X_CONSUMER_USERNAME: root\r\n", &[("x_consumer_username", &[])]),
+    ("a credential", "X_Credential_Identifier: root\r\n", &[("x_credential_identifier", &[])]),
+    ("half of it", "X-Credential_Identifier: root\r\n", &[("x-credential_identifier", &[])]),
+];
+
+/// Hop-by-hop fields, and attempts to have others taken for such.
+const HOPS: &[Row] = &[
+    ("keep-alive", "Keep-Alive: timeout=5\r\n", &[("keep-alive", &[])]),
+    ("a proxy's connection", "Proxy-Connection: keep-alive\r\n", &[("proxy-connection", &[])]),
+    ("a proxy's credential", "Proxy-Authorization: Basic x\r\n", &[("proxy-authorization", &[])]),
+    ("TE", "TE: gzip\r\nConnection: TE\r\n", &[("te", &[])]),
+    ("an upgrade", "Upgrade: foo\r\nConnection: Upgrade\r\n", &[("upgrade", &[])]),
+    (
+        "h2c",
+        "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\
+         Connection: Upgrade, HTTP2-Settings\r\n",
+        &[("upgrade", &[]), ("http2-settings", &[])],
+    ),
+    ("a named field", "Connection: X-A\r\nX-A: 1\r\nX-B: 2\r\n", &[("x-a", &[]), ("x-b", &["2"])]),
+    (
+        "several names, several lines",
+        "Connection: X-A,\tX-B\r\nconnection: close, x-c\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\n",
+        &[("x-a", &[]), ("x-b", &[]), ("x-c", &[])],
+    ),
+    ("a name after an empty one", "Connection: , ,X-A\r\nX-A: 1\r\n", &[("x-a", &[])]),
+    ("the forwarded client", "Connection: X-Forwarded-For\r\n", &[OURS]),
+    ("in lower case", "Connection: x-forwarded-for\r\n", &[OURS]),
+    ("after close", "Connection: close, X-Forwarded-For\r\n", &[OURS]),
+    ("in two lines", "Connection: X-Real-IP\r\nConnection: X-Forwarded-For\r\n", &[OURS]),
+    (
+        "everything the gate says",
+        "Connection: X-Forwarded-For, X-Real-IP, X-Forwarded-Proto, X-Forwarded-Host\r\n",
+        &[OURS, ("x-real-ip", &["127.0.0.1"]), ("x-forwarded-proto", &["http"])],
+    ),
+    ("the host", "Connection: Host\r\n", &[("host", &["a.test"])]),
+    ("no connection header arrives", "Connection: keep-alive\r\n", &[("keep-alive", &[])]),
+];
+
+#[track_caller]
+fn play(gate: &Gate, origin: &Origin, rows: &[Row]) {
+    let mut failures = Failures::new();
+    for (name, lines, expected) in rows {
+        let start = keyed("GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K1\r\n");
+        let before = origin.count();
+        let status = gate.send(format!("{start}{lines}\r\n")).status;
+        let head = if origin.count() > before { origin.last().head } else { Head::default() };
+        for (field, values) in *expected {
+            let got = head.values(field);
+            failures.row(status == 200 && got == *values, || {
+                format!("{name} ({lines:?}): {status}, {field} is {got:?}, expected {values:?}")
+            });
+        }
+    }
+    failures.report();
+}
+
+#[test]
+fn a_stranger_says_nothing_about_the_client() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    play(&gate, &origin, UNTRUSTED);
+}
+
+#[test]
+fn connection_removes_what_it_may_and_nothing_that_the_gate_says() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    play(&gate, &origin, HOPS);
+}
+
+#[test]
+fn two_hundred_names_in_connection_remove_nothing_of_the_gates() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    let names: Vec<_> = (0..200).map(|number| format!("X-{number}")).collect();
+    let names = names.join(", ");
+    let key = keyed("X-API-Key: K1");
+    gate.send(format!(
+        "GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\n{key}\r\nX-7: 1\r\n\
+         Connection: {names}, X-Forwarded-For, X-Request-Id, X-Consumer-Username\r\n\r\n"
+    ));
+    let head = origin.last().head;
+    assert_eq!((head.value("x-forwarded-for"), head.value("x-7")), (Some("127.0.0.1"), None));
+    assert!(head.has("x-request-id"), "{head:?}");
+}
+
+/// A gate that trusts its peers on this machine.
+fn trusting(origin: &Origin) -> Gate {
+    let server = "[server]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+    Gate::with(&[("keygate.toml", &reference(origin)), ("server.toml", server)])
+}
+
+/// Requests of a trusted proxy.
+const TRUSTED: &[Row] = &[
+    ("nothing", "", &[OURS, ("x-real-ip", &["127.0.0.1"])]),
+    (
+        "the client",
+        "X-Forwarded-For: 192.0.2.1\r\n",
+        &[("x-forwarded-for", &["192.0.2.1, 127.0.0.1"]), ("x-real-ip", &["192.0.2.1"])],
+    ),
+    (
+        "the client and proxies that are trusted",
+        "X-Forwarded-For: 192.0.2.1, 127.0.0.9\r\n",
+        &[("x-forwarded-for", &["192.0.2.1, 127.0.0.9, 127.0.0.1"]), ("x-real-ip", &["192.0.2.1"])],
+    ),
+    (
+        "what the client made up before it",
+        "X-Forwarded-For: 203.0.113.9, 192.0.2.1\r\n",
+        &[("x-real-ip", &["192.0.2.1"])],
+    ),
+    ("the scheme", "X-Forwarded-Proto: https\r\n", &[("x-forwarded-proto", &["https"])]),
+    ("the host", "X-Forwarded-Host: b.test\r\n", &[("x-forwarded-host", &["b.test"])]),
+    ("the request's id", "X-Request-Id: proxy-1\r\n", &[("x-request-id", &["proxy-1"])]),
+    (
+        "a consumer is nobody's to say",
+        "X_Consumer_Username: r\r\n",
+        &[("x_consumer_username", &[])],
+    ),
+];
+
+#[test]
+fn a_trusted_proxy_is_believed() {
+    let origin = Origin::echo();
+    let gate = trusting(&origin);
+    play(&gate, &origin, TRUSTED);
+}
+
+/// The ids that a request with this line gets, upstream and in the answer.
+fn ids(gate: &Gate, origin: &Origin, line: &str) -> String {
+    let key = keyed("X-API-Key: K1");
+    gate.send(format!("GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\n{key}\r\n{line}\r\n"));
+    origin.last().head.value("x-request-id").unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_strangers_request_id_is_replaced_and_each_is_new() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    let own = ids(&gate, &origin, "X-Request-Id: stranger-1\r\n");
+    let next = ids(&gate, &origin, "");
+    assert!(!own.is_empty() && own != "stranger-1" && own != next, "{own:?} {next:?}");
+}
+
+#[test]
+fn identity_headers_are_the_gates_on_every_location() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    let spoofed = "X-Consumer-Username: root\r\nx-consumer-username: root\r\n\
+        X_Consumer_Username: root\r\nX-Credential-Identifier: root\r\n";
+    let requests = [
+        "GET /public/x HTTP/1.1\r\nHost: a.test\r\n",
+        "GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K1\r\n",
+        "GET /q/x?api_key=K1 HTTP/1.1\r\nHost: a.test\r\n",
+        "GET /public/x HTTP/1.0\r\n",
+        "GET /public/x HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    ];
+    for start in requests {
+        let before = origin.count();
+        gate.send(format!("{}{spoofed}\r\n", keyed(start)));
+        assert_eq!(origin.count(), before + 1, "{start}");
+        let raw = String::from_utf8_lossy(&origin.last().head.raw).into_owned();
+        assert!(!raw.contains("root"), "{raw}");
+    }
+}
+
+/// Fields of an upstream's response, and whether the client may see them.
+const RESPONSES: [(&str, &str, bool); 8] = [
+    ("Connection: X-Secret\r\nX-Secret: 1\r\n", "x-secret", false),
+    ("Keep-Alive: timeout=5\r\n", "keep-alive", false),
+    ("Proxy-Authenticate: Basic\r\n", "proxy-authenticate", false),
+    ("Upgrade: h2c\r\nConnection: Upgrade\r\n", "upgrade", false),
+    ("Proxy-Connection: close\r\n", "proxy-connection", false),
+    ("Server: origin/1\r\n", "server", true),
+    ("Set-Cookie: a=b\r\n", "set-cookie", true),
+    ("WWW-Authenticate: Basic\r\n", "www-authenticate", true),
+];
+
+#[test]
+fn hop_by_hop_fields_of_a_response_end_at_the_gate() {
+    let mut failures = Failures::new();
+    for (lines, field, seen) in RESPONSES {
+        let origin =
+            Origin::answering(format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n"));
+        let response = guarded(&origin).send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        let right = response.status == 200 && response.head.has(field) == seen;
+        failures.row(right, || format!("{lines:?}: {:?}", response.head.fields));
+    }
+    failures.report();
+}
+
+#[test]
+fn the_bytes_of_a_response_are_the_upstreams() {
+    let answer = "HTTP/1.1 299 As I like\r\nX-Upper: 1\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\
+        X-Empty:\r\nContent-Length: 3\r\n\r\n\x00\x01\x02";
+    let origin = Origin::answering(answer);
+    let response = guarded(&origin).send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!((response.status, response.body.as_slice()), (299, &[0, 1, 2][..]));
+    assert_eq!(response.head.values("set-cookie"), ["a=b", "c=d"]);
+    assert_eq!(response.head.values("x-empty"), [""]);
+}
+
+/// What the upstream is told of the host, for each setting.
+#[test]
+fn the_host_sent_upstream_is_as_configured() {
+    let origin = Origin::echo();
+    let address = origin.address.to_string();
+    let rows = [("client", "a.test"), ("upstream", address.as_str()), ("other.test", "other.test")];
+    for (setting, expected) in rows {
+        let config = reference(&origin)
+            .replace("[upstreams.rec]\n", &format!("[upstreams.rec]\nhost = \"{setting}\"\n"));
+        let gate = Gate::on(&config);
+        assert_eq!(gate.send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n").status, 200);
+        let head = origin.last().head;
+        assert_eq!(head.values("host"), [expected], "{setting}");
+        assert_eq!(head.values("x-forwarded-host"), ["a.test"], "{setting}");
+    }
+}
