@@ -1,5 +1,7 @@
 //! Host, path and method to a location, by every reading of the path; pure.
 
+#[cfg(test)]
+mod oracle;
 mod pattern;
 mod readings;
 #[cfg(test)]

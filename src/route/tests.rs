@@ -3,7 +3,7 @@
 use super::*;
 
 /// A router over lines of `GUARD PATH [HOSTS [METHODS]]`; the name of a location is its path.
-fn router(lines: &str) -> Router {
+pub(super) fn router(lines: &str) -> Router {
     Router::new(lines.trim().lines().map(route).collect())
 }
 
@@ -18,7 +18,7 @@ fn route(line: &str) -> Route {
 }
 
 /// The reference configuration of the path rows: an open root beside what is guarded.
-const OPEN_ROOT: &str = "
+pub(super) const OPEN_ROOT: &str = "
     1 /api/v1
     2 /admin/
     0 /public/

@@ -113,7 +113,6 @@ fn a_key_and_its_digest_are_the_same_key() {
 #[test]
 fn the_other_settings_are_checked_and_all_faults_are_told_at_once() {
     for (setting, expected) in [
-        ("delay = «'0s'»", "delay of nothing"),
         ("delay = «'61s'»", "at most 60s"),
         ("max_failures = «'0/1m'»", "max_failures"),
         ("max_failures = «'ten'»", "max_failures"),
@@ -123,7 +122,7 @@ fn the_other_settings_are_checked_and_all_faults_are_told_at_once() {
     ] {
         check(&format!("header = 'a'\n{KEYS}\n{setting}"), expected);
     }
-    let faults = build("keys = ['', ' ']\ndelay = '0s'\nrealm = 'é'\nmax_failures = ''").err();
+    let faults = build("keys = ['', ' ']\ndelay = '61s'\nrealm = 'é'\nmax_failures = ''").err();
     assert_eq!(faults.map(|faults| faults.len()), Some(6));
 }
 
