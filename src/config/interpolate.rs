@@ -16,14 +16,14 @@ pub(super) struct Strings {
     texts: Vec<Zeroizing<String>>,
     /// What could not be replaced.
     pub(super) faults: Vec<Fault>,
-    /// The places of the strings that could not be replaced.
-    pub(super) bad: Vec<Range<usize>>,
+    /// The places of the strings that hold variables, and whether all of them were replaced.
+    pub(super) places: Vec<(Range<usize>, bool)>,
 }
 
 impl Strings {
     /// Replaces the variables of every string in a file.
     pub(super) fn of(table: &DeTable<'_>, text: &str, environment: &Environment) -> Self {
-        let mut strings = Self { texts: Vec::new(), faults: Vec::new(), bad: Vec::new() };
+        let mut strings = Self { texts: Vec::new(), faults: Vec::new(), places: Vec::new() };
         for value in table.values() {
             strings.collect(value, text, environment);
         }
@@ -35,8 +35,8 @@ impl Strings {
             DeValue::String(string) if is_kept_here(string) => {
                 let place = Place { text, span: value.span() };
                 let (meant, faults) = expand(string, environment, &place);
-                if !faults.is_empty() {
-                    self.bad.push(value.span());
+                if string.contains("${") {
+                    self.places.push((value.span(), faults.is_empty()));
                 }
                 self.faults.extend(faults);
                 self.texts.push(meant);

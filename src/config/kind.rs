@@ -1,7 +1,5 @@
 //! Which kind of plugin a table is.
 
-use std::ops::Range;
-
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -13,14 +11,7 @@ use crate::plugin::{KINDS, Kind};
 /// Reads the table of a plugin by its kind.
 pub(super) fn plugin(name: &str, section: &mut Section<'_>) -> Option<Plugin> {
     let kind = match section.take("category") {
-        Some(category) => {
-            let span = category.span();
-            category
-                .get_ref()
-                .as_str()
-                .and_then(kind)
-                .ok_or_else(|| wrong_category(&category, span))
-        }
+        Some(category) => kind_of_category(&category, section.is_verbatim(&category.span())),
         None => kind_of_name(name).ok_or_else(|| no_kind(name)),
     };
     match kind {
@@ -30,6 +21,23 @@ pub(super) fn plugin(name: &str, section: &mut Section<'_>) -> Option<Plugin> {
             None
         }
     }
+}
+
+fn kind_of_category(
+    category: &Spanned<DeValue<'_>>,
+    verbatim: bool,
+) -> Result<&'static Kind, Fault> {
+    let Some(written) = category.get_ref().as_str() else {
+        return Err(Fault::at(category.span(), "expected the kind of the plugin, a string"));
+    };
+    let unknown =
+        || {
+            let shown =
+                if verbatim && !mask::looks_like_key(written) { written } else { mask::MASK };
+            Fault::at(category.span(), format!("unknown kind of plugin `{shown}`"))
+                .help(suggest::help(written, &kind_names(), ""))
+        };
+    kind(written).ok_or_else(unknown)
 }
 
 fn kind(name: &str) -> Option<&'static Kind> {
@@ -49,18 +57,6 @@ fn kind_of_name(name: &str) -> Option<&'static Kind> {
 
 fn kind_names() -> Vec<&'static str> {
     KINDS.iter().map(|kind| kind.name).collect()
-}
-
-fn wrong_category(category: &Spanned<DeValue<'_>>, span: Range<usize>) -> Fault {
-    let Some(written) = category.get_ref().as_str() else {
-        return Fault::at(span, "expected the kind of the plugin, a string");
-    };
-    let shown = if mask::looks_like_key(written) { mask::MASK } else { written };
-    Fault::at(span, format!("unknown kind of plugin `{shown}`")).help(suggest::help(
-        written,
-        &kind_names(),
-        "",
-    ))
 }
 
 fn no_kind(name: &str) -> Fault {

@@ -55,8 +55,8 @@ struct File<'t> {
     source: usize,
     /// Where its syntax is wrong.
     errors: Vec<Range<usize>>,
-    /// Strings with a fault of their own.
-    bad: Vec<Range<usize>>,
+    /// The strings that held variables, and whether all of them were replaced.
+    variables: &'t [(Range<usize>, bool)],
 }
 
 impl Loader<'_> {
@@ -97,10 +97,10 @@ impl Loader<'_> {
             self.config.findings.fault(source, fault);
         }
         let strings = Strings::of(root.get_ref(), text, self.environment);
-        let mut file = File {
+        let file = File {
             source,
             errors: errors.iter().filter_map(toml::de::Error::span).collect(),
-            bad: strings.bad.clone(),
+            variables: &strings.places,
             text,
         };
         // In a broken file a string may reach much further than its author meant.
@@ -108,8 +108,6 @@ impl Loader<'_> {
             for fault in &strings.faults {
                 self.config.findings.fault(source, fault.clone());
             }
-        } else {
-            file.bad.clear();
         }
         let mut table = root.into_inner();
         strings.put(&mut table);
@@ -201,7 +199,7 @@ impl Loader<'_> {
         let readable =
             !file.errors.iter().any(|at| extent.start <= at.start && at.start <= extent.end);
         if readable {
-            let section = Section::new(unit, table, origin.span.clone(), file.bad.clone());
+            let section = Section::new(unit, table, origin.span.clone(), file.variables);
             self.section(unit, name, origin, section);
         }
     }

@@ -9,7 +9,7 @@ use super::excerpt::Writer;
 use super::problem::Excerpt;
 
 /// What stands in place of what could be a key.
-pub(super) const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// The sort of a table, which decides what its fields hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +110,30 @@ pub(super) fn is_shown(unit: Unit, way: &[&str]) -> bool {
     }
 }
 
+/// The fields that take no string: one that is there by mistake may be a key.
+const BARE_FIELDS: &[&str] = &[
+    "access",
+    "allow_preflight",
+    "burst",
+    "hide_credentials",
+    "max_connections",
+    "max_idle",
+    "max_processing",
+    "public",
+    "workers",
+];
+
+/// Whether a string may be shown: where no key belongs, and nothing that looks like one.
+fn may_show(unit: Unit, way: &[&str], text: &str) -> bool {
+    let bare = way.first().is_some_and(|field| BARE_FIELDS.contains(field));
+    // In a plugin's table a key is only a line away.
+    let simple = |c: char| c.is_ascii_alphanumeric() || " _./:-".contains(c);
+    is_shown(unit, way)
+        && !bare
+        && !looks_like_key(text)
+        && (unit != Unit::Plugin || text.chars().all(simple))
+}
+
 /// Whether a name is too plain to be a key: a few letters in lower case and separators.
 pub(super) fn is_plain_name(name: &str) -> bool {
     (1..=24).contains(&name.len())
@@ -187,8 +211,7 @@ impl<'t> Mask<'t> {
         let start = text.len() - value.trim_start().len();
         let safe = unit != Some(Unit::Plugin)
             && unit.is_some_and(|unit| is_shown(unit, &[name.trim()]))
-            && !value.contains(['#', '=', '{', '}'])
-            && !looks_like_key(value);
+            && is_single_value(value);
         known.then(|| vec![piece(0, start, true), piece(start, text.len(), safe)])
     }
 
@@ -216,6 +239,17 @@ pub(super) fn line_around(text: &str, place: usize) -> Range<usize> {
     let end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
     let line = text[start..end].trim_end_matches('\r');
     start..start + line.len()
+}
+
+/// Whether a broken value is strings alone, or one word or unclosed string: what follows a value by
+/// mistake may be anything.
+fn is_single_value(value: &str) -> bool {
+    // Every second part is inside quotation marks.
+    let outside: String = value.split('"').step_by(2).collect();
+    let words: Vec<_> =
+        outside.split([' ', '\t', ',', '[', ']']).filter(|w| !w.is_empty()).collect();
+    let plain = !value.contains(['#', '=', '{', '}', '\'']) && !looks_like_key(value);
+    plain && (words.is_empty() || (words.len() == 1 && value.matches('"').count() < 2))
 }
 
 fn pieces(root: &DeTable<'_>, plugin_file: bool, text: &str) -> Vec<Piece> {
@@ -291,7 +325,9 @@ impl Walk<'_> {
                 return;
             }
             DeValue::String(text) => {
-                (true, is_reference(text) || (shown() && !looks_like_key(text)))
+                let way: Vec<_> = way.iter().map(String::as_str).collect();
+                let shown = unit.is_some_and(|unit| may_show(unit, &way, text));
+                (true, shown || is_reference(text))
             }
             DeValue::Boolean(_) => (false, true),
             _ => (false, shown()),

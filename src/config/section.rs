@@ -15,8 +15,8 @@ pub struct Section<'a> {
     unit: Unit,
     table: DeTable<'a>,
     span: Range<usize>,
-    /// Values that have a fault already, such as a variable that is not set.
-    known_bad: Vec<Range<usize>>,
+    /// The strings that held variables, and whether all of them were replaced.
+    variables: &'a [(Range<usize>, bool)],
     /// The fields that were taken out because of a fault.
     pub(super) bad_fields: Vec<String>,
     /// Everything that is wrong.
@@ -31,9 +31,9 @@ impl<'a> Section<'a> {
         unit: Unit,
         table: DeTable<'a>,
         span: Range<usize>,
-        known_bad: Vec<Range<usize>>,
+        variables: &'a [(Range<usize>, bool)],
     ) -> Self {
-        Self { unit, table, span, known_bad, bad_fields: Vec::new(), faults: Vec::new() }
+        Self { unit, table, span, variables, bad_fields: Vec::new(), faults: Vec::new() }
     }
 
     /// Reads the whole table, or notes everything that is wrong with it.
@@ -50,6 +50,11 @@ impl<'a> Section<'a> {
     /// Where a field's value stands.
     pub fn place(&self, field: &str) -> Option<Range<usize>> {
         self.table.get(field).map(Spanned::span)
+    }
+
+    /// Whether a value was written without variables, which may hold keys.
+    pub(super) fn is_verbatim(&self, place: &Range<usize>) -> bool {
+        !self.variables.iter().any(|(variable, _)| variable == place)
     }
 
     /// Takes a field out before the rest is read.
@@ -97,17 +102,17 @@ impl<'a> Section<'a> {
         shrunk: &[Range<usize>],
     ) {
         let span = span.unwrap_or_else(|| culprit.span.clone());
-        // A container that lost an entry may now miss it: that is no news.
-        let follows = shrunk.contains(&culprit.span)
-            || self
-                .known_bad
-                .iter()
-                .any(|bad| culprit.span.start <= bad.start && bad.end <= culprit.span.end);
-        if !follows {
-            let show = mask::is_shown(self.unit, &culprit.names());
-            let fault = describe(message, show);
-            self.faults.push(Fault { span: Some(span), ..fault });
+        let mut variables = self.variables.iter().filter(|(place, _)| holds(&culprit.span, place));
+        // A container that lost an entry may now miss it: that is no news. Nor is what follows from
+        // a variable that is not set.
+        if shrunk.contains(&culprit.span) || variables.clone().any(|(_, replaced)| !replaced) {
+            return;
         }
+        let show = mask::is_shown(self.unit, &culprit.names())
+            && variables.next().is_none()
+            && !culprit.looks_like_key;
+        let fault = describe(message, show);
+        self.faults.push(Fault { span: Some(span), ..fault });
     }
 }
 
@@ -115,6 +120,7 @@ impl<'a> Section<'a> {
 struct Culprit {
     steps: Vec<Step>,
     span: Range<usize>,
+    looks_like_key: bool,
 }
 
 #[derive(Clone)]
@@ -124,6 +130,11 @@ enum Step {
 }
 
 impl Culprit {
+    fn new(steps: &[Step], value: &Spanned<DeValue<'_>>) -> Self {
+        let looks_like_key = value.get_ref().as_str().is_some_and(mask::looks_like_key);
+        Self { steps: steps.to_vec(), span: value.span(), looks_like_key }
+    }
+
     fn field(&self) -> Option<&str> {
         match self.steps.first() {
             Some(Step::Name(name)) => Some(name),
@@ -147,7 +158,7 @@ fn find(table: &DeTable<'_>, place: &Range<usize>, way: &mut Vec<Step>) -> Optio
     for (key, value) in table {
         way.push(Step::Name(key.get_ref().to_string()));
         if holds(&key.span(), place) {
-            return Some(Culprit { steps: way.clone(), span: value.span() });
+            return Some(Culprit::new(way, value));
         }
         if let Some(found) = find_in(value, place, way) {
             return Some(found);
@@ -174,9 +185,7 @@ fn find_in(
         }),
         _ => None,
     };
-    inner.or_else(|| {
-        holds(&value.span(), place).then(|| Culprit { steps: way.clone(), span: value.span() })
-    })
+    inner.or_else(|| holds(&value.span(), place).then(|| Culprit::new(way, value)))
 }
 
 fn holds(outer: &Range<usize>, inner: &Range<usize>) -> bool {

@@ -54,6 +54,12 @@ impl Sources {
         self.0.len() - 1
     }
 
+    /// Whether a value was written as it is, rather than by way of a variable that may hold a key.
+    pub(crate) fn is_verbatim(&self, origin: &Origin, span: &Range<usize>, value: &str) -> bool {
+        let text = self.0[origin.source].text.as_ref();
+        text.and_then(|text| text.get(span.clone())).is_some_and(|text| text.contains(value))
+    }
+
     /// A place as it is printed.
     pub(crate) fn place(&self, origin: &Origin) -> Place {
         let Source { name, text, .. } = &self.0[origin.source];

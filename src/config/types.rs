@@ -238,7 +238,15 @@ impl Text for Hosts {
         if text.split(',').any(|host| host.trim().is_empty()) {
             return Err("the host is empty; without `host` a location takes every host".to_owned());
         }
-        Ok(Self { text: text.to_owned(), patterns: HostPattern::parse_list(text)? })
+        let several = text.contains(',');
+        let parse = |(index, host): (usize, &str)| {
+            HostPattern::parse(host.trim()).map_err(|error| match several {
+                true => format!("host {}: {error}", index + 1),
+                false => error,
+            })
+        };
+        let patterns = text.split(',').enumerate().map(parse).collect::<Result<_, _>>()?;
+        Ok(Self { text: text.to_owned(), patterns })
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use toml::Spanned;
+
 use super::compile::Compiler;
 use super::{InFlight, Location};
 use crate::config::problem::Fault;
@@ -67,8 +69,15 @@ impl Compiler<'_> {
         let found = self.config.upstreams.iter().position(|upstream| upstream.name == *name);
         if found.is_none() {
             let known: Vec<_> = self.config.upstreams.iter().map(|u| u.name.as_str()).collect();
-            let fault = Fault::at(reference.span(), format!("unknown upstream {}", quoted(name)))
-                .help(suggest::help(name, &known, "there is none: write `[upstreams.NAME]`"));
+            let fault = Fault::at(
+                reference.span(),
+                format!("unknown upstream `{}`", self.shown(table, reference)),
+            )
+            .help(suggest::help(
+                name,
+                &known,
+                "there is none: write `[upstreams.NAME]`",
+            ));
             self.findings.fault_in(&table.origin, fault);
         }
         found
@@ -89,8 +98,8 @@ impl Compiler<'_> {
                     used.push(index);
                     continue;
                 }
-                Some(_) => Fault::new(format!("plugin {} is there twice", quoted(name))),
-                None => self.unknown_plugin(name),
+                Some(_) => Fault::new(format!("plugin `{name}` is there twice")),
+                None => self.unknown_plugin(table, reference),
             };
             complete = false;
             let fault = Fault { span: Some(reference.span()), ..fault };
@@ -99,11 +108,21 @@ impl Compiler<'_> {
         complete.then_some(used)
     }
 
-    fn unknown_plugin(&self, name: &str) -> Fault {
+    fn unknown_plugin(&self, table: &Table<config::Location>, name: &Spanned<String>) -> Fault {
         let known: Vec<_> = self.config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         let none = "there is none: write plugins.NAME.toml or `[plugins.NAME]`";
-        Fault::new(format!("unknown plugin {}", quoted(name)))
-            .help(suggest::help(name, &known, none))
+        Fault::new(format!("unknown plugin `{}`", self.shown(table, name))).help(suggest::help(
+            name.get_ref(),
+            &known,
+            none,
+        ))
+    }
+
+    /// A name that is none, unless it could be a key.
+    fn shown<'n>(&self, table: &Table<config::Location>, name: &'n Spanned<String>) -> &'n str {
+        let (sources, text) = (&self.config.sources, name.get_ref());
+        let verbatim = sources.is_verbatim(&table.origin, &name.span(), text);
+        if verbatim && !config::looks_like_key(text) { text } else { config::MASK }
     }
 
     /// A location is guarded or says that it is public: never neither, never both.
@@ -132,7 +151,7 @@ impl Compiler<'_> {
             (Some(guard), true) => {
                 let message =
                     format!("location `{name}` is public and guarded by `{guard}` at once");
-                let span = written.public.as_ref().map(toml::Spanned::span);
+                let span = written.public.as_ref().map(Spanned::span);
                 Fault { span, ..Fault::new(message) }.help("leave out one of the two")
             }
             _ => return,
@@ -177,11 +196,6 @@ impl Compiler<'_> {
     }
 }
 
-fn quoted(name: &str) -> String {
-    let shown = if config::looks_like_key(name) { "***" } else { name };
-    format!("`{shown}`")
-}
-
 fn hosts(location: &config::Location) -> &[HostPattern] {
     location.host.as_ref().map_or(&[], |hosts| &hosts.patterns)
 }
@@ -208,7 +222,7 @@ fn overlap(a: &config::Location, b: &config::Location) -> bool {
 fn empty_list<'t>(
     table: &Table<config::Location>,
     written: &'t config::Location,
-) -> Option<&'t toml::Spanned<Vec<config::types::MethodName>>> {
+) -> Option<&'t Spanned<Vec<config::types::MethodName>>> {
     let methods = written.methods.as_ref()?;
     (methods.get_ref().is_empty() && !table.has_fault("methods")).then_some(methods)
 }

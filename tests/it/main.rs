@@ -5,6 +5,7 @@ mod support;
 mod access_log;
 mod answers;
 mod body_limit;
+mod config;
 mod environment;
 mod failures;
 mod framing;
