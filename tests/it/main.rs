@@ -7,6 +7,7 @@ mod answers;
 mod body_limit;
 mod config;
 mod environment;
+mod examples;
 mod failures;
 mod framing;
 mod harness;
