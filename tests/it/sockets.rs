@@ -1,0 +1,168 @@
+//! Unix sockets and IPv6 on both sides, several listeners, and limits of connections and files.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::support::reference::{keyed, reference};
+use crate::support::{Client, DEADLINE, Gate, Origin, holds_within, pause, wait_until};
+
+const REQUEST: &str = "GET /public/x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+
+/// Everything that is answered to a request on a unix socket.
+fn over_unix(path: &Path, request: &str) -> String {
+    let mut stream = UnixStream::connect(path).expect("the socket is listened on");
+    let _ = stream.set_read_timeout(Some(DEADLINE));
+    stream.write_all(request.as_bytes()).expect("the request can be sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the answer ends in time");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn it_listens_on_a_unix_socket_too() {
+    let origin = Origin::echo();
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let path = folder.path().join("gate.sock");
+    let listen = format!("[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\n", path.display());
+    let gate = Gate::with(&[("keygate.toml", &reference(&origin)), ("server.toml", &listen)]);
+    assert_eq!(gate.send(REQUEST).text(), "/public/x");
+    wait_until("there is a socket", || path.exists());
+    assert!(over_unix(&path, REQUEST).ends_with("/public/x"));
+    let keyless = REQUEST.replace("/public/", "/admin/");
+    assert!(over_unix(&path, &keyless).starts_with("HTTP/1.1 401 "));
+    let spoofed = REQUEST.replace("Connection", "X-Forwarded-For: 192.0.2.1\r\nConnection");
+    over_unix(&path, &spoofed);
+    let raw = String::from_utf8_lossy(&origin.last().head.raw).into_owned();
+    assert!(!raw.contains("192.0.2.1"), "{raw}");
+}
+
+#[test]
+fn an_upstream_may_be_a_unix_socket() {
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let path = folder.path().join("app.sock");
+    let listener = UnixListener::bind(&path).expect("the folder can be written");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            let read = stream.read(&mut head).unwrap_or(0);
+            let body = String::from_utf8_lossy(&head[..read]).into_owned();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    });
+    let config = format!(
+        "[upstreams.app]\naddrs = [\"unix:{}\"]\n\
+         [locations.all]\npath = \"/\"\nupstream = \"app\"\npublic = true\n",
+        path.display()
+    );
+    let gate = Gate::on(&config);
+    for _ in 0..3 {
+        let text = gate.send(REQUEST).text();
+        assert!(text.starts_with("GET /public/x HTTP/1.1\r\n"), "{text}");
+    }
+}
+
+#[test]
+fn a_stale_unix_socket_is_no_obstacle() {
+    let origin = Origin::echo();
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let path = folder.path().join("gate.sock");
+    drop(UnixListener::bind(&path).expect("the folder can be written"));
+    let listen = format!("[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\n", path.display());
+    let _gate = Gate::with(&[("keygate.toml", &reference(&origin)), ("server.toml", &listen)]);
+    assert!(over_unix(&path, REQUEST).ends_with("/public/x"));
+}
+
+#[test]
+fn both_sides_may_speak_ipv6() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let origin = Origin::on("[::1]:0", |exchange| exchange.reply(200, b"six"));
+    let listen = "[server]\nlisten = [\"127.0.0.1:0\", \"[::1]:0\"]\n";
+    let gate = Gate::with(&[("keygate.toml", &reference(&origin)), ("server.toml", listen)]);
+    assert_eq!(gate.send(REQUEST).text(), "six");
+    let line =
+        gate.stderr.wait_for("listening on [::1]", |line| line.contains("listening on [::1]:"));
+    let address = line.split("listening on ").nth(1).and_then(|rest| rest.parse().ok());
+    let mut client = Client::connect(address.expect("the line ends with the address"));
+    assert_eq!(client.send(REQUEST).response().text(), "six");
+    assert_eq!(origin.last().head.value("x-forwarded-for"), Some("::1"));
+}
+
+#[test]
+fn connections_over_the_limit_wait_or_go_and_places_come_back() {
+    let origin = Origin::echo();
+    let listen = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\nmax_connections = 2\n";
+    let gate = Gate::with(&[("keygate.toml", &reference(&origin)), ("server.toml", listen)]);
+    let kept = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    let mut first = gate.client();
+    let mut second = gate.client();
+    assert_eq!(first.send(kept).response().status, 200);
+    assert_eq!(second.send(kept).response().status, 200);
+    let mut third = gate.client();
+    third.send(kept);
+    let served = third.hears_within(Duration::from_millis(300)) && third.response().status == 200;
+    assert!(!served, "a third connection is served");
+    assert_eq!(first.send(kept).response().status, 200);
+    drop((first, third));
+    wait_until("a place is free again", || {
+        gate.client()
+            .patience(Duration::from_secs(1))
+            .send(kept)
+            .hears_within(Duration::from_millis(500))
+    });
+    assert_eq!(second.send(kept).response().status, 200);
+}
+
+/// Sets how many files a running process may have open.
+fn limit_files(pid: u32, files: u32) -> bool {
+    let arguments = [format!("--pid={pid}"), format!("--nofile={files}")];
+    Command::new("prlimit").args(arguments).status().is_ok_and(|status| status.success())
+}
+
+/// The processor time that a process has used, in hundredths of a second.
+fn processor_time(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn without_file_descriptors_it_keeps_the_old_and_recovers_by_itself() {
+    let origin = Origin::echo();
+    let gate = Gate::on(&reference(&origin));
+    let kept = keyed("GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K1\r\n\r\n");
+    let mut old = gate.client();
+    assert_eq!(old.send(&kept).response().status, 200);
+    let open = std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).map_or(0, Iterator::count);
+    if !limit_files(gate.pid(), u32::try_from(open).unwrap_or(64) + 4) {
+        return;
+    }
+    let mut crowd: Vec<_> = (0..40).map(|_| gate.client()).collect();
+    for client in &mut crowd {
+        client.send(REQUEST);
+    }
+    pause(Duration::from_millis(200));
+    let before = processor_time(gate.pid());
+    pause(Duration::from_millis(1000));
+    let used = processor_time(gate.pid()) - before;
+    assert!(used < 40, "{used} hundredths of a second while it could do nothing");
+    assert_eq!(old.send(&kept).response().status, 200, "an old connection is not served");
+    assert!(gate.stderr.lines().len() < 30, "{}", gate.stderr.text());
+    drop(crowd);
+    assert!(
+        holds_within(DEADLINE, || {
+            let mut client = gate.client();
+            client.send(REQUEST).hears_within(Duration::from_secs(1))
+                && client.response().status == 200
+        }),
+        "it does not recover"
+    );
+}
