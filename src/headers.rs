@@ -4,7 +4,7 @@
 use http::header::{
     CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 /// The consumer whom the key belongs to.
 pub(crate) const X_CONSUMER_USERNAME: HeaderName = HeaderName::from_static("x-consumer-username");
@@ -29,16 +29,18 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// Keeps the fields that `keep` says yes to, in their order.
 ///
 /// `HeaderMap::remove` moves the last field into the hole; an upstream would see another order.
-pub(crate) fn retain(
-    headers: &mut HeaderMap,
-    mut keep: impl FnMut(&HeaderName, &HeaderValue) -> bool,
-) {
-    if headers.iter().all(|(name, value)| keep(name, value)) {
+pub(crate) fn retain(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName) -> bool) {
+    let mut gone = headers.keys().enumerate().filter(|(_, name)| !keep(name));
+    let Some((index, name)) = gone.next() else { return };
+    let only_the_last_goes = index + 1 == headers.keys_len();
+    if only_the_last_goes {
+        let name = name.clone();
+        headers.remove(name);
         return;
     }
     let mut kept = HeaderMap::with_capacity(headers.keys_len());
     for (name, value) in &*headers {
-        if keep(name, value) {
+        if keep(name) {
             kept.append(name, value.clone());
         }
     }
@@ -47,13 +49,13 @@ pub(crate) fn retain(
 
 /// The fields that are for the next hop only (RFC 9110, section 7.6.1): those that always are, and
 /// those that `Connection` names.
-pub(crate) struct HopByHop<'a> {
-    nominated: Vec<&'a str>,
+pub(crate) struct HopByHop {
+    nominated: Vec<String>,
 }
 
-impl<'a> HopByHop<'a> {
+impl HopByHop {
     /// Those of one message.
-    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let nominated = headers
             .get_all(CONNECTION)
             .iter()
@@ -61,6 +63,7 @@ impl<'a> HopByHop<'a> {
             .flat_map(|value| value.split(','))
             .map(str::trim)
             .filter(|option| !IDLE_OPTIONS.iter().any(|idle| idle.eq_ignore_ascii_case(option)))
+            .map(str::to_owned)
             .collect();
         Self { nominated }
     }

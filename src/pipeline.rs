@@ -50,7 +50,7 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
         head.method.clone(),
         head.uri.clone(),
         request_id(&client.worker, &head.headers, trusted),
-        client.peer,
+        client.peer_value.clone(),
     );
     let sent = match admit(&client, &served, &mut head, trusted, &mut record) {
         Ok(admitted) => forward::send(&client, &served, &head, body, &admitted, &mut record)
@@ -88,7 +88,10 @@ fn admit(
     let plan = &served.plan;
     let host = screen::check(head).map_err(Reply::closing)?;
     screen::disown(&mut head.headers, trusted);
-    record.client = headers::client_address(&head.headers, client.peer, &plan.trusted);
+    let address = headers::client_address(&head.headers, client.peer, &plan.trusted);
+    if address != client.peer {
+        record.client = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
+    }
 
     let location = match plan.router.choose(&head.method, host.name(), head.uri.path()) {
         Choice::Location { index, .. } => index,
@@ -97,7 +100,7 @@ fn admit(
     };
     record.location = Some(location);
 
-    let mut cx = Cx { client: record.client, now: record.begun(), consumer: None, key_id: None };
+    let mut cx = Cx { client: address, now: record.begun(), consumer: None, key_id: None };
     for plugin in &plan.locations[location].plugins {
         if let ControlFlow::Break(reply) = plugin.request(head, &mut cx) {
             return Err(reply);

@@ -130,7 +130,7 @@ fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
 /// Deletes what only keygate, or a trusted proxy, may say: on every location, on every protocol,
 /// in every spelling that an upstream could confuse with it.
 pub(crate) fn disown(headers: &mut HeaderMap, peer_is_trusted: bool) {
-    headers::retain(headers, |name, _| {
+    headers::retain(headers, |name| {
         // A trusted proxy sets the names with `-`; one with `_` is the client's, slipped through.
         let believed = peer_is_trusted && !name.as_str().contains('_');
         !is_identity(name) && (believed || !is_forwarding(name))

@@ -33,7 +33,7 @@ pub(crate) struct Passage<'a> {
     /// Who connected, as it stands in `X-Forwarded-For`; none on a unix socket.
     pub(crate) peer: Option<&'a HeaderValue>,
     /// The client, as it stands in `X-Real-IP`.
-    pub(crate) client: Option<HeaderValue>,
+    pub(crate) client: Option<&'a HeaderValue>,
     /// The `Host` that the client asked for.
     pub(crate) host: Option<&'a HeaderValue>,
     /// The name of the request in everybody's logs.
@@ -125,7 +125,7 @@ fn forwarded(sent: &mut HeaderMap, came: &HeaderMap, passage: &Passage<'_>) {
     if let Some(host) = host.or(passage.host) {
         sent.insert(X_FORWARDED_HOST, host.clone());
     }
-    if let Some(client) = &passage.client {
+    if let Some(client) = passage.client {
         sent.insert(X_REAL_IP, client.clone());
     }
     sent.insert(X_REQUEST_ID, passage.request_id.clone());
@@ -228,19 +228,10 @@ pub(crate) fn client_head(head: &mut response::Parts, websocket: bool) {
     let upgraded = websocket && head.status == StatusCode::SWITCHING_PROTOCOLS;
     let chunked = head.headers.contains_key(TRANSFER_ENCODING);
     let hop_by_hop = HopByHop::of(&head.headers);
-    let own = |name: &HeaderName| {
-        // A length beside a coding is not the body's (RFC 9112, section 6.3).
-        hop_by_hop.contains(name) || chunked && *name == CONTENT_LENGTH
-    };
-    if head.headers.keys().any(&own) {
-        let mut kept = HeaderMap::with_capacity(head.headers.keys_len());
-        for (name, value) in &head.headers {
-            if !own(name) {
-                kept.append(name, value.clone());
-            }
-        }
-        head.headers = kept;
-    }
+    // A length beside a coding is not the body's (RFC 9112, section 6.3).
+    headers::retain(&mut head.headers, |name| {
+        !(hop_by_hop.contains(name) || chunked && *name == CONTENT_LENGTH)
+    });
     head.version = http::Version::HTTP_11;
     if upgraded {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request, response};
+use http::{Method, Request, Response, StatusCode, Uri, Version, request, response};
 use hyper::body::Incoming;
 
 use self::body::{BodyError, RequestBody, UpstreamBody};
@@ -52,13 +52,15 @@ pub(crate) async fn send(
     {
         return Err(Reply::closing(Cause::PayloadTooLarge));
     }
+    record.sent = Some(Instant::now());
+    let record = &*record;
     let expects_continue = expects_continue(head, framing);
     let passage = Passage {
         trusted: admitted.trusted,
         peer: client.peer_value.as_ref(),
-        client: client_value(client, record),
+        client: record.client.as_ref(),
         host: admitted.host.value(),
-        request_id: &record.request_id().clone(),
+        request_id: record.request_id(),
         framing,
         websocket: headers::asks_for_websocket(head, framing),
         expects_continue,
@@ -75,7 +77,6 @@ pub(crate) async fn send(
     };
     let pool = &served.pools[location.upstream];
     let mut fresh = false;
-    record.sent = Some(Instant::now());
     loop {
         let mut lease = pool.lease(fresh).await.map_err(|error| unreachable(&error))?;
         let host = headers::host_sent(lease.upstream(), lease.own_host(), passage.host);
@@ -208,14 +209,6 @@ fn expects_continue(head: &request::Parts, framing: Framing) -> bool {
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// The client's address as it stands in `X-Real-IP`.
-fn client_value(client: &Client, record: &Record) -> Option<HeaderValue> {
-    match record.client {
-        address if address == client.peer => client.peer_value.clone(),
-        address => HeaderValue::from_str(&address?.to_string()).ok(),
-    }
-}
-
 /// The target without scheme and authority; what is left stays byte for byte.
 fn origin_form(uri: &Uri) -> Uri {
     if uri.scheme().is_none() {
@@ -224,9 +217,8 @@ fn origin_form(uri: &Uri) -> Uri {
     match uri.path_and_query() {
         Some(target) if target.as_str().starts_with('/') => Uri::from(target.clone()),
         // `http://host?query` has an empty path, which is `/` (RFC 3986, section 6.2.3).
-        Some(target) => {
-            PathAndQuery::try_from(format!("/{target}")).map_or_else(|_| Uri::default(), Uri::from)
-        }
+        Some(target) => PathAndQuery::try_from(format!("/{}", target.as_str()))
+            .map_or_else(|_| Uri::default(), Uri::from),
         None => Uri::default(),
     }
 }

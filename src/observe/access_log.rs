@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
-use std::net::IpAddr;
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -80,7 +79,7 @@ pub struct AccessLog {
 /// What a line says.
 pub(crate) struct Line<'a> {
     /// The client's address; none on a unix socket.
-    pub(crate) client: Option<IpAddr>,
+    pub(crate) client: Option<&'a HeaderValue>,
     /// The request's method.
     pub(crate) method: &'a Method,
     /// The request's target as it came.
@@ -233,11 +232,7 @@ impl Line<'_> {
     }
 
     fn client(&self, out: &mut Vec<u8>) {
-        match self.client {
-            // Writing to a vector cannot fail.
-            Some(address) => drop(write!(out, "{address}")),
-            None => out.extend_from_slice(b"unix"),
-        }
+        out.extend_from_slice(self.client.map_or(b"unix", HeaderValue::as_bytes));
     }
 
     /// The path and query, with the credential's value masked.

@@ -1,7 +1,6 @@
 //! What is known about one request, written to the access log when its response ends, however it
 //! ends.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,8 +22,8 @@ pub(crate) struct Record {
     uri: Uri,
     request_id: HeaderValue,
     begun: Instant,
-    /// The client's address, when it is known.
-    pub(crate) client: Option<IpAddr>,
+    /// The client's address; none on a unix socket.
+    pub(crate) client: Option<HeaderValue>,
     /// Index of the location.
     pub(crate) location: Option<usize>,
     /// Whom the key belongs to.
@@ -50,7 +49,7 @@ impl Record {
         method: Method,
         uri: Uri,
         request_id: HeaderValue,
-        client: Option<IpAddr>,
+        client: Option<HeaderValue>,
     ) -> Self {
         Self {
             worker,
@@ -94,7 +93,7 @@ impl Drop for Record {
         let whole = ended.duration_since(self.begun);
         let gone = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default();
         self.worker.access_log.write(&Line {
-            client: self.client,
+            client: self.client.as_ref(),
             method: &self.method,
             uri: &self.uri,
             masked: &self.served.plan.credential_parameters,

@@ -54,13 +54,13 @@ impl Tunnel {
 }
 
 /// A stream on which everything that comes puts the end of the wait off.
-struct Watched<'a> {
-    inner: Socket,
+struct Watched<'a, S> {
+    inner: S,
     deadlines: &'a Deadlines,
     timeout: Duration,
 }
 
-impl AsyncRead for Watched<'_> {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -74,7 +74,7 @@ impl AsyncRead for Watched<'_> {
     }
 }
 
-impl AsyncWrite for Watched<'_> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

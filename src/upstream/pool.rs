@@ -22,7 +22,7 @@ use super::balance::{Candidate, Turns};
 use super::connect::connect;
 use crate::forward::body::RequestBody;
 use crate::plan::{Target, Upstream};
-use crate::socket::Socket;
+use crate::socket::SharedSocket;
 
 /// How long an idle connection is kept. What upstreams close themselves is noticed when it happens;
 /// this bounds those that never do.
@@ -60,7 +60,8 @@ struct Idle {
 /// changes hands.
 struct Link {
     sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<Socket>, RequestBody>,
+    connection: Connection<TokioIo<SharedSocket>, RequestBody>,
+    socket: SharedSocket,
     closed: bool,
 }
 
@@ -72,9 +73,19 @@ impl Link {
         }
     }
 
-    /// Whether another request can be sent.
+    /// Whether another request can be sent, as far as is known.
     fn is_ready(&self) -> bool {
         !self.closed && self.sender.is_ready()
+    }
+
+    /// Whether another request can be sent now. Anything to read on an idle connection is a close, or
+    /// bytes that nobody asked for; driving it shows which, and either way it is not used again. Most
+    /// of the time there is nothing, and asking the socket is all it costs.
+    fn is_still_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.socket.poll_read_ready(cx).is_ready() {
+            self.drive(cx);
+        }
+        self.is_ready()
     }
 }
 
@@ -149,9 +160,11 @@ impl Pool {
             }
         };
         address.refused_at.set(None);
-        let handshake = Builder::new().max_buf_size(BUFFER_SIZE).handshake(TokioIo::new(socket));
+        let socket = SharedSocket::new(socket);
+        let io = TokioIo::new(socket.clone());
+        let handshake = Builder::new().max_buf_size(BUFFER_SIZE).handshake(io);
         let (sender, connection) = handshake.await.map_err(std::io::Error::other)?;
-        Ok(Box::new(Link { sender, connection, closed: false }))
+        Ok(Box::new(Link { sender, connection, socket, closed: false }))
     }
 
     /// Drops idle connections that are closed, or have been idle for too long.
@@ -159,8 +172,7 @@ impl Pool {
         let mut cx = Context::from_waker(Waker::noop());
         for address in &self.addresses {
             address.idle.borrow_mut().retain_mut(|idle| {
-                idle.link.drive(&mut cx);
-                idle.link.is_ready() && idle.since.elapsed() < IDLE_TIMEOUT
+                idle.link.is_still_ready(&mut cx) && idle.since.elapsed() < IDLE_TIMEOUT
             });
         }
     }
@@ -196,16 +208,14 @@ impl Address {
         self.refused_at.get().is_some_and(|at| at.elapsed() < REFUSED_PAUSE)
     }
 
-    /// An idle connection that is still open. Driving it once shows a close, or bytes that nobody
-    /// asked for; either way it is dropped and never carries another request.
+    /// An idle connection that is still open; the others are dropped.
     async fn checkout(&self) -> Option<Box<Link>> {
         poll_fn(|cx| {
             loop {
                 let Some(Idle { mut link, .. }) = self.idle.borrow_mut().pop() else {
                     return Poll::Ready(None);
                 };
-                link.drive(cx);
-                if link.is_ready() {
+                if link.is_still_ready(cx) {
                     return Poll::Ready(Some(link));
                 }
             }
@@ -276,7 +286,10 @@ impl Lease {
     /// it, nor when the request was answered before all of it was sent.
     pub(crate) fn give_back(self) {
         let Self { mut link, slot, .. } = self;
-        link.drive(&mut Context::from_waker(Waker::noop()));
+        if !link.is_ready() {
+            // The end of the response may not have been seen yet.
+            link.drive(&mut Context::from_waker(Waker::noop()));
+        }
         if link.is_ready() {
             slot.pool.put_back(slot.index, link);
         }
@@ -284,7 +297,7 @@ impl Lease {
 
     /// Takes the stream out of a connection that has switched protocols, with the bytes that came
     /// after the response's head.
-    pub(crate) async fn into_stream(self) -> (Socket, Bytes) {
+    pub(crate) async fn into_stream(self) -> (SharedSocket, Bytes) {
         let Self { mut link, .. } = self;
         poll_fn(|cx| {
             link.drive(cx);
