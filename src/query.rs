@@ -93,11 +93,13 @@ fn is_named(written: &[u8], name: &[u8]) -> bool {
 
 /// Decodes once; borrowed where there is nothing to decode.
 pub fn decode(text: &[u8]) -> Cow<'_, [u8]> {
-    if text.contains(&b'%') {
-        Cow::Owned(Decoded { rest: text }.collect())
-    } else {
-        Cow::Borrowed(text)
+    if !text.contains(&b'%') {
+        return Cow::Borrowed(text);
     }
+    // The whole length at once: a buffer that grows would leave parts of a key behind.
+    let mut decoded = Vec::with_capacity(text.len());
+    decoded.extend(Decoded { rest: text });
+    Cow::Owned(decoded)
 }
 
 /// The bytes of a text, its escapes decoded.

@@ -16,7 +16,6 @@ type Step = fn(&[u8]) -> Option<Vec<u8>>;
 /// What servers do, alone or in any combination. Escapes are decoded by kind, because a server may
 /// keep an escaped `/` and decode the rest, as Tomcat and Go's `RawPath` do.
 const STEPS: &[Step] = &[
-    |path| decode(path, |_| true),
     |path| decode(path, is_unreserved),
     |path| decode(path, |byte| byte == b'/'),
     |path| decode(path, |byte| byte == b'\\'),

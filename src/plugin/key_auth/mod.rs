@@ -61,13 +61,18 @@ impl Plugin for KeyAuth {
             }
         }
         if self.hide {
-            return match hide::hide(&self.sources, head) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(hide::Stuck) => ControlFlow::Break(Cause::BadRequest.into()),
-            };
+            return pass(hide::hide(&self.sources, head));
         }
         self.mark(head);
         ControlFlow::Continue(())
+    }
+}
+
+/// What the credential could not be removed from is not forwarded.
+fn pass(hidden: Result<(), hide::Stuck>) -> ControlFlow<Reply> {
+    match hidden {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(hide::Stuck) => ControlFlow::Break(Cause::BadRequest.into()),
     }
 }
 

@@ -320,6 +320,12 @@ fn cookies_other_than_the_key_keep_their_bytes() {
 }
 
 #[test]
+fn what_the_credential_could_not_be_removed_from_is_not_forwarded() {
+    assert!(pass(Ok(())).is_continue());
+    assert!(pass(Err(hide::Stuck)).is_break());
+}
+
+#[test]
 fn without_hiding_the_request_goes_on_as_it_came() {
     let settings = "sources = [\"header:X-API-Key\", \"query:api_key\"]";
     let request = "GET /?api_key=K1&b
