@@ -59,6 +59,7 @@ impl Settings for KeyAuthSettings {
         let failures = limit.map(|limit| failures(limit, previous));
         let plugin = KeyAuth {
             sources,
+            parameters: credentials.parameters.clone(),
             keyring,
             hide: self.hide_credentials,
             delay,

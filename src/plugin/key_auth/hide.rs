@@ -13,19 +13,17 @@ use crate::query;
 pub(super) struct Stuck;
 
 /// Removes the credential from every configured source, not only from the one that decided.
-pub(super) fn hide(sources: &[Source], head: &mut request::Parts) -> Result<(), Stuck> {
-    let parameters: Vec<&[u8]> = sources
-        .iter()
-        .filter_map(|source| match source {
-            Source::Query(name) => Some(name.as_slice()),
-            _ => None,
-        })
-        .collect();
-    hide_parameters(&parameters, &mut head.uri)?;
-    hide_fields(&|name, value| fate(sources, &parameters, name, value), &mut head.headers)
+/// `parameters` are the names of those sources that are in the query.
+pub(super) fn hide(
+    sources: &[Source],
+    parameters: &[Vec<u8>],
+    head: &mut request::Parts,
+) -> Result<(), Stuck> {
+    hide_parameters(parameters, &mut head.uri)?;
+    hide_fields(&|name, value| fate(sources, parameters, name, value), &mut head.headers)
 }
 
-fn hide_parameters(names: &[&[u8]], uri: &mut Uri) -> Result<(), Stuck> {
+fn hide_parameters(names: &[Vec<u8>], uri: &mut Uri) -> Result<(), Stuck> {
     let Some(target) = uri.path_and_query().filter(|_| !names.is_empty()) else { return Ok(()) };
     let Some(left) = query::remove(target.as_str().as_bytes(), names) else { return Ok(()) };
     let target = PathAndQuery::from_maybe_shared(Bytes::from(left)).map_err(|_| Stuck)?;
@@ -83,7 +81,7 @@ fn hide_fields(decide: &Decide<'_>, headers: &mut HeaderMap) -> Result<(), Stuck
 
 fn fate(
     sources: &[Source],
-    parameters: &[&[u8]],
+    parameters: &[Vec<u8>],
     name: &HeaderName,
     value: &HeaderValue,
 ) -> Result<Fate, Stuck> {

@@ -39,6 +39,8 @@ pub fn read(section: &mut Section<'_>) -> Option<Box<dyn Settings>> {
 struct KeyAuth {
     /// Where the key may stand; the first place that is present decides.
     sources: Vec<Source>,
+    /// The decoded names of the sources that are in the query.
+    parameters: Vec<Vec<u8>>,
     keyring: Keyring,
     /// Whether the credential is removed before forwarding.
     hide: bool,
@@ -61,7 +63,7 @@ impl Plugin for KeyAuth {
             }
         }
         if self.hide {
-            return pass(hide::hide(&self.sources, head));
+            return pass(hide::hide(&self.sources, &self.parameters, head));
         }
         self.mark(head);
         ControlFlow::Continue(())
