@@ -1,5 +1,6 @@
 //! `examples/nginx`, and what its README only says: streams and WebSockets pass through nginx.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,41 +18,63 @@ fn tls_headers_and_the_key() {
     assert!(!wrote.contains("key-for-user-A"), "{wrote}");
 }
 
-/// The example with the API played by the test.
+/// Starts the example with the API played by the test.
 fn with_origin(script: impl Fn(&mut Exchange) + Send + Sync + 'static) -> (Example, Origin) {
     let mut example = Example::of("nginx");
-    let origin = Origin::on(&example.address("127.0.0.1:8000"), script);
-    example.follow_where(|command| !command.contains("origin.py") && !command.contains("curl"));
+    let origin = start(&mut example, script);
     (example, origin)
 }
 
+fn start(example: &mut Example, script: impl Fn(&mut Exchange) + Send + Sync + 'static) -> Origin {
+    let origin = Origin::on(&example.address("127.0.0.1:8000"), script);
+    example.follow_where(|command| !command.contains("origin.py") && !command.contains("curl"));
+    origin
+}
+
 #[test]
-fn events_pass_one_by_one() {
-    for version in ["--http1.1", "--http2"] {
-        let sent = Signal::new();
-        let seen = sent.clone();
-        let (example, _origin) = with_origin(move |exchange| {
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
-                        Transfer-Encoding: chunked\r\n\r\n";
-            exchange.write(head);
-            for number in 0..5 {
-                exchange.chunk(format!("data: {number}\n\n").as_bytes());
-                seen.wait();
-            }
-            exchange.write("0\r\n\r\n");
-        });
-        let url = format!("https://{}/v1/chat", example.address("127.0.0.1:8443"));
-        let curl = format!(
-            "curl -sSN {version} --cacert tls/fullchain.pem -H 'X-API-Key: key-for-user-A' {url}"
-        );
-        let client = Server::start(example.folder(), &curl);
-        for number in 0..5 {
-            let event = format!("data: {number}");
-            client.stdout.wait_for(&event, |line| line == event);
-            let next = format!("data: {}", number + 1);
-            assert!(!client.stdout.lines().contains(&next), "{}", client.stdout.text());
-            sent.give();
+fn a_stream_of_any_type_passes_piece_by_piece() {
+    for media_type in ["text/event-stream", "application/x-ndjson"] {
+        for version in ["--http1.1", "--http2"] {
+            passes_piece_by_piece(&mut Example::of("nginx"), media_type, version);
         }
+    }
+}
+
+#[test]
+fn events_pass_one_by_one_where_nginx_buffers() {
+    let mut example = Example::of("nginx");
+    let path = example.folder().join("site.conf");
+    let site = fs::read_to_string(&path).unwrap();
+    let buffering = site.replace("proxy_buffering         off;", "");
+    assert_ne!(site, buffering);
+    fs::write(path, buffering).unwrap();
+    passes_piece_by_piece(&mut example, "text/event-stream", "--http2");
+}
+
+/// Has the origin send each piece only after curl showed the one before.
+#[track_caller]
+fn passes_piece_by_piece(example: &mut Example, media_type: &'static str, version: &str) {
+    const PIECES: usize = 5;
+    let shown = Signal::new();
+    let waited_for = shown.clone();
+    let _origin = start(example, move |exchange| {
+        exchange.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n");
+        exchange.write(format!("Content-Type: {media_type}\r\n\r\n"));
+        for number in 0..PIECES {
+            exchange.chunk(format!("data: {number}\n\n").as_bytes());
+            waited_for.wait();
+        }
+        exchange.write("0\r\n\r\n");
+    });
+    let url = format!("https://{}/v1/chat", example.address("127.0.0.1:8443"));
+    let curl = format!(
+        "curl -sSN {version} --cacert tls/fullchain.pem -H 'X-API-Key: key-for-user-A' {url}"
+    );
+    let client = Server::start(example.folder(), &curl);
+    for number in 0..PIECES {
+        let piece = format!("data: {number}");
+        client.stdout.wait_for(&piece, |line| line == piece);
+        shown.give();
     }
 }
 
