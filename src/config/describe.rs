@@ -79,7 +79,7 @@ fn expectation(expected: &str) -> &str {
 }
 
 /// Cuts from the first quotation mark to the last: a quoted key may hold quotation marks itself.
-fn without_quotes(message: &str) -> String {
+pub(super) fn without_quotes(message: &str) -> String {
     let quotes = ['"', '`', '\''];
     match (message.find(quotes), message.rfind(quotes)) {
         (Some(first), Some(last)) => {

@@ -14,6 +14,8 @@ use super::suggest;
 /// here rather than in the tables so that each is wiped, and copies of a table hold none of them.
 pub(super) struct Strings {
     texts: Vec<Zeroizing<String>>,
+    /// Those among them that held variables.
+    pub(super) replaced: Vec<Zeroizing<String>>,
     /// What could not be replaced.
     pub(super) faults: Vec<Fault>,
     /// The places of the strings that hold variables, and whether all of them were replaced.
@@ -23,7 +25,12 @@ pub(super) struct Strings {
 impl Strings {
     /// Replaces the variables of every string in a file.
     pub(super) fn of(table: &DeTable<'_>, text: &str, environment: &Environment) -> Self {
-        let mut strings = Self { texts: Vec::new(), faults: Vec::new(), places: Vec::new() };
+        let mut strings = Self {
+            texts: Vec::new(),
+            replaced: Vec::new(),
+            faults: Vec::new(),
+            places: Vec::new(),
+        };
         for value in table.values() {
             strings.collect(value, text, environment);
         }
@@ -37,6 +44,7 @@ impl Strings {
                 let (meant, faults) = expand(string, environment, &place);
                 if string.contains("${") {
                     self.places.push((value.span(), faults.is_empty()));
+                    self.replaced.push(meant.clone());
                 }
                 self.faults.extend(faults);
                 self.texts.push(meant);

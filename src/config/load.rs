@@ -109,6 +109,7 @@ impl Loader<'_> {
                 self.config.findings.fault(source, fault.clone());
             }
         }
+        self.config.sources.remember(strings.replaced.iter().cloned());
         let mut table = root.into_inner();
         strings.put(&mut table);
         match plugin {

@@ -9,7 +9,7 @@ use super::excerpt::Writer;
 use super::problem::Excerpt;
 
 /// What stands in place of what could be a key.
-pub(crate) const MASK: &str = "***";
+pub(super) const MASK: &str = "***";
 
 /// The sort of a table, which decides what its fields hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,10 +124,10 @@ const BARE_FIELDS: &[&str] = &[
 ];
 
 /// Whether a string may be shown: where no key belongs, and nothing that looks like one.
-fn may_show(unit: Unit, way: &[&str], text: &str) -> bool {
+pub(super) fn may_show(unit: Unit, way: &[&str], text: &str) -> bool {
     let bare = way.first().is_some_and(|field| BARE_FIELDS.contains(field));
     // In a plugin's table a key is only a line away.
-    let simple = |c: char| c.is_ascii_alphanumeric() || " _./:-".contains(c);
+    let simple = |c: char| c.is_ascii_alphanumeric() || "_./:-".contains(c);
     is_shown(unit, way)
         && !bare
         && !looks_like_key(text)
@@ -142,7 +142,7 @@ pub(super) fn is_plain_name(name: &str) -> bool {
 
 /// Whether a value looks like a key or holds a password, wherever it stands: people paste keys
 /// into wrong fields.
-pub(crate) fn looks_like_key(value: &str) -> bool {
+pub(super) fn looks_like_key(value: &str) -> bool {
     const RANDOM_RUN: usize = 12;
     let random = |run: &str| {
         run.len() >= RANDOM_RUN
@@ -192,6 +192,20 @@ impl<'t> Mask<'t> {
         Some(Writer::new(self.text, line, span.clone()).write(pieces))
     }
 
+    /// Whether a message about a place repeats a value that is masked.
+    pub(super) fn is_broken_by(&self, message: &str, span: Option<&Range<usize>>) -> bool {
+        let hidden = self.pieces.iter().flatten().filter(|piece| !piece.shown);
+        let mut hidden = hidden.filter_map(|piece| {
+            let text = self.text.get(piece.span.clone())?;
+            Some((&piece.span, text.trim_matches(['"', '\''])))
+        });
+        // The value at the place itself is likely to be repeated in part.
+        hidden.any(|(place, text)| match span == Some(place) {
+            true => repeats(message, text),
+            false => text.len() >= TELLING && message.contains(text),
+        })
+    }
+
     /// What may be shown of a line in a file with syntax errors: only what certainly holds no key.
     fn guess(&self, line: &Range<usize>) -> Option<Vec<Piece>> {
         let text = &self.text[line.clone()];
@@ -222,6 +236,22 @@ impl<'t> Mask<'t> {
         }
         let header = self.text[..place].lines().rev().find_map(header_of)?;
         Unit::of(header.split('.').next()?).map(|(unit, _)| unit)
+    }
+}
+
+/// How much of a text is told from the other words of a message.
+const TELLING: usize = 4;
+
+/// How much of a key helps a guesser.
+const WINDOW: usize = 8;
+
+/// Whether a message repeats a text or a part of it.
+pub(super) fn repeats(message: &str, text: &str) -> bool {
+    let parts = |part: &[u8]| message.as_bytes().windows(part.len()).any(|window| window == part);
+    match text.len() {
+        ..TELLING => false,
+        TELLING..WINDOW => parts(text.as_bytes()),
+        WINDOW.. => text.as_bytes().windows(WINDOW).any(parts),
     }
 }
 

@@ -30,7 +30,6 @@ use crate::plugin::Settings;
 
 pub use self::environment::Environment;
 pub use self::load::load;
-pub(crate) use self::mask::{MASK, looks_like_key};
 
 /// A whole configuration, as it was written. [`compile`](crate::plan::compile) is what it is for.
 #[derive(Debug)]

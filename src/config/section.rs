@@ -74,7 +74,8 @@ impl<'a> Section<'a> {
                 Ok(read) => return Some(read),
                 Err(error) => error,
             };
-            let culprit = error.span().and_then(|span| find(&self.table, &span, &mut Vec::new()));
+            let culprit =
+                error.span().and_then(|span| find(self.unit, &self.table, &span, &mut Vec::new()));
             let Some(culprit) = culprit else {
                 self.note_missing(error.message());
                 return None;
@@ -108,9 +109,7 @@ impl<'a> Section<'a> {
         if shrunk.contains(&culprit.span) || variables.clone().any(|(_, replaced)| !replaced) {
             return;
         }
-        let show = mask::is_shown(self.unit, &culprit.names())
-            && variables.next().is_none()
-            && !culprit.looks_like_key;
+        let show = culprit.shown && variables.next().is_none();
         let fault = describe(message, show);
         self.faults.push(Fault { span: Some(span), ..fault });
     }
@@ -120,7 +119,8 @@ impl<'a> Section<'a> {
 struct Culprit {
     steps: Vec<Step>,
     span: Range<usize>,
-    looks_like_key: bool,
+    /// Whether it is a string that may be repeated.
+    shown: bool,
 }
 
 #[derive(Clone)]
@@ -130,9 +130,14 @@ enum Step {
 }
 
 impl Culprit {
-    fn new(steps: &[Step], value: &Spanned<DeValue<'_>>) -> Self {
-        let looks_like_key = value.get_ref().as_str().is_some_and(mask::looks_like_key);
-        Self { steps: steps.to_vec(), span: value.span(), looks_like_key }
+    fn new(unit: Unit, steps: &[Step], value: &Spanned<DeValue<'_>>) -> Self {
+        let mut culprit = Self { steps: steps.to_vec(), span: value.span(), shown: true };
+        let names = culprit.names();
+        culprit.shown = match value.get_ref().as_str() {
+            Some(text) => mask::may_show(unit, &names, text),
+            None => mask::is_shown(unit, &names),
+        };
+        culprit
     }
 
     fn field(&self) -> Option<&str> {
@@ -154,13 +159,18 @@ impl Culprit {
 
 /// Finds the innermost entry that holds a place. The span of a table with a header of its own is
 /// that header, so its entries are looked at first.
-fn find(table: &DeTable<'_>, place: &Range<usize>, way: &mut Vec<Step>) -> Option<Culprit> {
+fn find(
+    unit: Unit,
+    table: &DeTable<'_>,
+    place: &Range<usize>,
+    way: &mut Vec<Step>,
+) -> Option<Culprit> {
     for (key, value) in table {
         way.push(Step::Name(key.get_ref().to_string()));
         if holds(&key.span(), place) {
-            return Some(Culprit::new(way, value));
+            return Some(Culprit::new(unit, way, value));
         }
-        if let Some(found) = find_in(value, place, way) {
+        if let Some(found) = find_in(unit, value, place, way) {
             return Some(found);
         }
         way.pop();
@@ -169,6 +179,7 @@ fn find(table: &DeTable<'_>, place: &Range<usize>, way: &mut Vec<Step>) -> Optio
 }
 
 fn find_in(
+    unit: Unit,
     value: &Spanned<DeValue<'_>>,
     place: &Range<usize>,
     way: &mut Vec<Step>,
@@ -176,16 +187,16 @@ fn find_in(
     let inner = match value.get_ref() {
         // An error of the whole table is one of the entry that holds the table.
         _ if value.span() == *place => None,
-        DeValue::Table(table) => find(table, place, way),
+        DeValue::Table(table) => find(unit, table, place, way),
         DeValue::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
             way.push(Step::Index(index));
-            let found = find_in(item, place, way);
+            let found = find_in(unit, item, place, way);
             way.pop();
             found
         }),
         _ => None,
     };
-    inner.or_else(|| holds(&value.span(), place).then(|| Culprit::new(way, value)))
+    inner.or_else(|| holds(&value.span(), place).then(|| Culprit::new(unit, way, value)))
 }
 
 fn holds(outer: &Range<usize>, inner: &Range<usize>) -> bool {

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use super::mask::{Mask, line_around};
+use super::describe::without_quotes;
+use super::mask::{Mask, line_around, repeats};
 use super::problem::{Fault, Place, Problem, Problems, Severity};
 
 /// The text that was read from one file; or, without a text, whatever else a fault can be in.
@@ -16,11 +17,15 @@ struct Source {
 }
 
 /// Everything that was read; texts are wiped when this is dropped.
-pub(crate) struct Sources(Vec<Source>);
+pub(crate) struct Sources {
+    list: Vec<Source>,
+    /// The strings that held variables, as they were meant.
+    replaced: Vec<Zeroizing<String>>,
+}
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|source| &source.name)).finish()
+        f.debug_list().entries(self.list.iter().map(|source| &source.name)).finish()
     }
 }
 
@@ -34,13 +39,14 @@ pub(crate) struct Origin {
 impl Sources {
     /// Begins with the source number 0, which has no text: the whole.
     pub(crate) fn new(whole: impl Into<String>) -> Self {
-        Self(vec![Source { name: whole.into(), text: None, plugin_file: false }])
+        let whole = Source { name: whole.into(), text: None, plugin_file: false };
+        Self { list: vec![whole], replaced: Vec::new() }
     }
 
     /// Adds a source without a text and returns its number.
     pub(crate) fn add(&mut self, name: impl Into<String>) -> usize {
-        self.0.push(Source { name: name.into(), text: None, plugin_file: false });
-        self.0.len() - 1
+        self.list.push(Source { name: name.into(), text: None, plugin_file: false });
+        self.list.len() - 1
     }
 
     /// Adds a file; `plugin_file` says that its top level is a plugin's table.
@@ -50,19 +56,38 @@ impl Sources {
         text: Zeroizing<String>,
         plugin_file: bool,
     ) -> usize {
-        self.0.push(Source { name: name.into(), text: Some(text), plugin_file });
-        self.0.len() - 1
+        self.list.push(Source { name: name.into(), text: Some(text), plugin_file });
+        self.list.len() - 1
     }
 
-    /// Whether a value was written as it is, rather than by way of a variable that may hold a key.
-    pub(crate) fn is_verbatim(&self, origin: &Origin, span: &Range<usize>, value: &str) -> bool {
-        let text = self.0[origin.source].text.as_ref();
-        text.and_then(|text| text.get(span.clone())).is_some_and(|text| text.contains(value))
+    /// Remembers strings that no message may repeat.
+    pub(super) fn remember(&mut self, replaced: impl IntoIterator<Item = Zeroizing<String>>) {
+        self.replaced.extend(replaced);
+    }
+
+    /// Takes out of messages what they quote from values that may not be shown.
+    pub(crate) fn without_hidden(&self, table: &Origin, faults: Vec<Fault>) -> Vec<Fault> {
+        let Source { text: Some(text), plugin_file, .. } = &self.list[table.source] else {
+            return faults;
+        };
+        if faults.is_empty() {
+            return faults;
+        }
+        let mask = Mask::new(text, *plugin_file);
+        let hides = |fault: &Fault| {
+            mask.is_broken_by(&fault.message, fault.span.as_ref())
+                || self.replaced.iter().any(|text| repeats(&fault.message, text))
+        };
+        let clean = |fault: Fault| match hides(&fault) {
+            true => Fault { message: without_quotes(&fault.message), ..fault },
+            false => fault,
+        };
+        faults.into_iter().map(clean).collect()
     }
 
     /// A place as it is printed.
     pub(crate) fn place(&self, origin: &Origin) -> Place {
-        let Source { name, text, .. } = &self.0[origin.source];
+        let Source { name, text, .. } = &self.list[origin.source];
         let position = text.as_ref().map(|text| position(text, origin.span.start));
         Place { file: printable(name), position }
     }
@@ -80,7 +105,7 @@ impl Sources {
     }
 
     fn problems_of(&self, findings: &[&Finding]) -> Vec<Problem> {
-        let source = &self.0[findings[0].source];
+        let source = &self.list[findings[0].source];
         let mask = source.text.as_ref().map(|text| Mask::new(text, source.plugin_file));
         let problem = |finding: &&Finding| {
             let Fault { span, message, help } = &finding.fault;

@@ -111,17 +111,23 @@ impl Compiler<'_> {
         let previous = self.previous.and_then(|plan| plan.plugin(&table.name));
         match settings.build(previous) {
             Ok(built) => {
-                for warning in &built.warnings {
-                    self.findings.warn_in(&table.origin, warning.clone());
+                let warnings = built.warnings.clone();
+                for warning in self.config.sources.without_hidden(&table.origin, warnings) {
+                    self.findings.warn_in(&table.origin, warning);
                 }
                 Some(built)
             }
             Err(faults) => {
-                for fault in faults {
-                    self.findings.fault_in(&table.origin, fault);
-                }
+                self.faults_in(&table.origin, faults);
                 None
             }
+        }
+    }
+
+    /// Notes faults whose messages may quote a value.
+    pub(super) fn faults_in(&mut self, table: &Origin, faults: Vec<Fault>) {
+        for fault in self.config.sources.without_hidden(table, faults) {
+            self.findings.fault_in(table, fault);
         }
     }
 

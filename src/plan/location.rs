@@ -69,16 +69,9 @@ impl Compiler<'_> {
         let found = self.config.upstreams.iter().position(|upstream| upstream.name == *name);
         if found.is_none() {
             let known: Vec<_> = self.config.upstreams.iter().map(|u| u.name.as_str()).collect();
-            let fault = Fault::at(
-                reference.span(),
-                format!("unknown upstream `{}`", self.shown(table, reference)),
-            )
-            .help(suggest::help(
-                name,
-                &known,
-                "there is none: write `[upstreams.NAME]`",
-            ));
-            self.findings.fault_in(&table.origin, fault);
+            let fault = Fault::at(reference.span(), format!("unknown upstream `{name}`"))
+                .help(suggest::help(name, &known, "there is none: write `[upstreams.NAME]`"));
+            self.faults_in(&table.origin, vec![fault]);
         }
         found
     }
@@ -99,30 +92,19 @@ impl Compiler<'_> {
                     continue;
                 }
                 Some(_) => Fault::new(format!("plugin `{name}` is there twice")),
-                None => self.unknown_plugin(table, reference),
+                None => self.unknown_plugin(name),
             };
             complete = false;
             let fault = Fault { span: Some(reference.span()), ..fault };
-            self.findings.fault_in(&table.origin, fault);
+            self.faults_in(&table.origin, vec![fault]);
         }
         complete.then_some(used)
     }
 
-    fn unknown_plugin(&self, table: &Table<config::Location>, name: &Spanned<String>) -> Fault {
+    fn unknown_plugin(&self, name: &str) -> Fault {
         let known: Vec<_> = self.config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         let none = "there is none: write plugins.NAME.toml or `[plugins.NAME]`";
-        Fault::new(format!("unknown plugin `{}`", self.shown(table, name))).help(suggest::help(
-            name.get_ref(),
-            &known,
-            none,
-        ))
-    }
-
-    /// A name that is none, unless it could be a key.
-    fn shown<'n>(&self, table: &Table<config::Location>, name: &'n Spanned<String>) -> &'n str {
-        let (sources, text) = (&self.config.sources, name.get_ref());
-        let verbatim = sources.is_verbatim(&table.origin, &name.span(), text);
-        if verbatim && !config::looks_like_key(text) { text } else { config::MASK }
+        Fault::new(format!("unknown plugin `{name}`")).help(suggest::help(name, &known, none))
     }
 
     /// A location is guarded or says that it is public: never neither, never both.

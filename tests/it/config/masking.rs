@@ -110,6 +110,20 @@ fn in_a_plugin_whose_settings_contradict() {
         "header = \"X-Key\"\nquery = \"k\"\nkeys = [\"KEY\"]\n",
         "keys = [\"KEY\"]\n",
         "header = \"Host\"\nkeys = [\"KEY\"]\n",
+        "header = \"KEY!:\"\nkeys = [\"KEY\"]\n",
+        "header = \"${SECRET}!:\"\nkeys = [\"KEY\"]\n",
+        "query = \"KEY&\"\nkeys = [\"KEY\"]\n",
+        "query = \"${SECRET}&\"\nkeys = [\"KEY\"]\n",
+        "sources = [\"KEY\"]\nkeys = [\"KEY\"]\n",
+        "sources = [\"cookie:KEY;\"]\nkeys = [\"KEY\"]\n",
+        "sources = [\"header:${SECRET}:\"]\nkeys = [\"KEY\"]\n",
+        "header = \"X-Key\"\nkeys = [\"KEY\"]\nscheme = \"${SECRET}: :\"\n",
+        "header = \"X-Key\"\nkeys = [\"KEY\"]\nmax_failures = \"KEY\"\n",
+        "header = \"X-Key\"\nkeys = [\"KEY\"]\ndelay = \"KEY\"\n",
+        "header = \"X-Key\"\nkeys = [\"KEY\"]\nrealm = \"KEY\\u0007\"\n",
+        "header = \"X-Key\"\nkeys = [\"KEY\"]\nerrors = \"KEY\"\n",
+        "header = \"X-Key\"\nkeys = [\"KEY\"]\nerrors = { format = \"KEY\" }\n",
+        "header = \"X-Key\"\nkeys_file = \"KEY\"\n",
     ] {
         hides_in("plugins.key-auth.toml", template);
     }
