@@ -1,4 +1,5 @@
-//! Values of the configuration that parse themselves, so that no later code has to check them again.
+//! Values of the configuration that parse themselves, so that no later code has to check them
+//! again.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +12,8 @@ use zeroize::Zeroizing;
 use super::suggest;
 use crate::route::{HostPattern, PathPattern};
 
-/// A key as it was written. It has no `Display` and no `==`; its memory is wiped when it is dropped.
+/// A key as it was written. It has no `Display` and no `==`; its memory is wiped when it is
+/// dropped.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 

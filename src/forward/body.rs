@@ -1,4 +1,5 @@
-//! Bodies on their way: a request's with its limits, a response's with the connection it comes from.
+//! Bodies on their way: a request's with its limits, a response's with the connection it comes
+//! from.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -50,7 +51,8 @@ impl fmt::Display for BodyError {
 impl Error for BodyError {}
 
 /// How long a client that waits for `100 Continue` is kept waiting for the upstream to say it: as
-/// long as clients wait themselves (RFC 9110, section 10.1.1, leaves the time open; curl takes 1 s).
+/// long as clients wait themselves (RFC 9110, section 10.1.1, leaves the time open; curl waits a
+/// second).
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A request's body on its way up; none, or one that streams from the client.

@@ -135,8 +135,8 @@ async fn exchange(
 }
 
 /// Decides whether a request may be sent once more: only over a connection that the upstream may
-/// have closed while it was idle, and only if nothing can have been done about the request yet: none
-/// of it was sent, or it asks for nothing to be done (RFC 9110, section 9.2.2).
+/// have closed while it was idle, and only if nothing can have been done about the request yet:
+/// none of it was sent, or it asks for nothing to be done (RFC 9110, section 9.2.2).
 fn retry(
     failure: Failure,
     lease: &Lease,

@@ -11,7 +11,8 @@ const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// With an unlimited or a very large limit memory ends first.
 const MOST: u64 = 500_000;
 
-/// With fewer the gate is of no use, and the limit is an accident; accepting fails then, and says so.
+/// With fewer the gate is of no use, and the limit is an accident; accepting fails then, and says
+/// so.
 const FEWEST: u64 = 16;
 
 /// The number of connections that the soft limit of this process allows.

@@ -94,7 +94,8 @@ pub struct ServerLimits {
     pub max_connections: usize,
     /// How long a whole request head may take.
     pub client_header_timeout: Duration,
-    /// How long a client may take between two pieces of its body, or to take a piece of the response.
+    /// How long a client may take between two pieces of its body, or to take a piece of the
+    /// response.
     pub client_body_timeout: Duration,
     /// How long a connection may wait for its next request.
     pub keepalive_timeout: Duration,

@@ -65,7 +65,7 @@ fn a_plain_path_leads_to_the_longest_prefix_on_a_segment_boundary() {
     }
 }
 
-/// Rows PM-01 to PM-26 and PM-47 to PM-49: the guarded location or a refusal, never the open one.
+/// The guarded location or a refusal, never the open one.
 #[test]
 fn what_some_server_takes_for_a_guarded_path_is_refused() {
     for path in [

@@ -33,8 +33,8 @@ const BUFFER_SIZE: usize = 64 * 1024;
 /// which is answered with `Connection: close`. Closing at once would lose it.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long a connection that ends is read from, so that a client that is still sending gets to read
-/// the answer instead of a reset (RFC 9112, section 9.6).
+/// How long a connection that ends is read from, so that a client that is still sending gets to
+/// read the answer instead of a reset (RFC 9112, section 9.6).
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much is read from a connection that ends.

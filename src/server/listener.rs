@@ -89,8 +89,8 @@ fn bind_tcp(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> 
     Ok(socket.into())
 }
 
-/// Takes the place of a socket that is there already, in one step: who connects meets the old or the
-/// new one, never none.
+/// Takes the place of a socket that is there already, in one step: who connects meets the old or
+/// the new one, never none.
 fn bind_unix(path: &Path) -> io::Result<StdUnixListener> {
     let fresh = path.with_extension(format!("new-{}", std::process::id()));
     let listener = StdUnixListener::bind(&fresh)?;

@@ -41,8 +41,8 @@ impl Turns {
         }
     }
 
-    /// Smooth weighted round-robin, as nginx does it: with weights 5, 1, 1 the turns are a a b a c a
-    /// a, not five times a in a row.
+    /// Smooth weighted round-robin, as nginx does it: with weights 5, 1, 1 the turns are a a b a c
+    /// a a, not five times a in a row.
     fn round_robin(&mut self, candidates: &[Candidate]) -> Option<usize> {
         self.0.resize(candidates.len(), 0);
         let mut total = 0;

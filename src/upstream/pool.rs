@@ -1,8 +1,8 @@
 //! One worker's connections to one upstream.
 //!
-//! A connection belongs to the request that uses it and is driven by that request's task: no task of
-//! its own, no channel between tasks. A request that is dropped closes its connection, so nothing
-//! half-used ever comes back.
+//! A connection belongs to the request that uses it and is driven by that request's task: no task
+//! of its own, no channel between tasks. A request that is dropped closes its connection, so
+//! nothing half-used ever comes back.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -56,8 +56,8 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection and the end of it that sends. It is large, and boxed so that it is not copied when it
-/// changes hands.
+/// A connection and the end of it that sends. It is large, and boxed so that it is not copied when
+/// it changes hands.
 struct Link {
     sender: SendRequest<RequestBody>,
     connection: Connection<TokioIo<SharedSocket>, RequestBody>,
@@ -101,8 +101,8 @@ impl Pool {
         &self.upstream
     }
 
-    /// A connection for one request: an idle one, or with `fresh` (or when there is none) a new one.
-    /// Every address is tried once.
+    /// A connection for one request: an idle one, or with `fresh` (or when there is none) a new
+    /// one. Every address is tried once.
     ///
     /// # Errors
     /// What the last address said; it has been logged.
@@ -127,7 +127,8 @@ impl Pool {
         Err(last)
     }
 
-    /// The address whose turn it is, among those not tried yet; those that refused of late come last.
+    /// The address whose turn it is, among those not tried yet; those that refused of late come
+    /// last.
     fn choose(&self, tried: &[bool]) -> Option<usize> {
         if let [only] = tried {
             return (!only).then_some(0);
@@ -224,6 +225,9 @@ impl Address {
     }
 }
 
+/// What comes of a request: a response, or why there is none, and the request if none of it was sent.
+pub(crate) type Answered = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
 /// A connection that belongs to one request.
 pub(crate) struct Lease {
     link: Box<Link>,
@@ -263,7 +267,8 @@ impl Lease {
         &self.slot.pool.addresses[self.slot.index].host
     }
 
-    /// Whether it has carried a request before: only then can the upstream have closed it meanwhile.
+    /// Whether it has carried a request before: only then can the upstream have closed it
+    /// meanwhile.
     pub(crate) fn is_reused(&self) -> bool {
         self.reused
     }
@@ -277,13 +282,12 @@ impl Lease {
     pub(crate) fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
-    {
+    ) -> impl Future<Output = Answered> + use<> {
         self.link.sender.try_send_request(request)
     }
 
-    /// Returns the connection for the next request, if it can carry one: not when the upstream closes
-    /// it, nor when the request was answered before all of it was sent.
+    /// Returns the connection for the next request, if it can carry one: not when the upstream
+    /// closes it, nor when the request was answered before all of it was sent.
     pub(crate) fn give_back(self) {
         let Self { mut link, slot, .. } = self;
         if !link.is_ready() {

@@ -4,6 +4,8 @@ mod build;
 mod failures;
 mod hide;
 #[cfg(test)]
+mod hiding;
+#[cfg(test)]
 mod refusals;
 mod settings;
 mod source;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use http::Request;
 
+use super::hiding::check_hidden;
 use super::*;
 use crate::config::problem::Fault;
 use crate::plugin::Built;
@@ -16,7 +17,7 @@ pub(super) fn build(settings: &str) -> Result<Built, Vec<Fault>> {
 }
 
 /// A plugin with the one key.
-fn plugin(settings: &str) -> Arc<dyn Plugin> {
+pub(super) fn plugin(settings: &str) -> Arc<dyn Plugin> {
     let built = build(&format!("{settings}\nkeys = [\"{KEY}\"]"));
     built
         .map_err(|faults| format!("{settings}: {faults:?}"))
@@ -24,13 +25,13 @@ fn plugin(settings: &str) -> Arc<dyn Plugin> {
         .plugin
 }
 
-fn cx() -> Cx {
+pub(super) fn cx() -> Cx {
     let client = Some(IpAddr::from([192, 0, 2, 1]));
     Cx { client, now: Instant::now(), consumer: None, key_id: None }
 }
 
 /// A request from lines as on the wire; `K1` stands for the key.
-fn head(request: &str) -> request::Parts {
+pub(super) fn head(request: &str) -> request::Parts {
     let mut lines = request.lines().map(|line| line.trim_start().replace("K1", KEY));
     let first = lines.next().expect("a request line");
     let (method, target) = first.split_once(' ').expect("a method and a target");
@@ -44,7 +45,7 @@ fn head(request: &str) -> request::Parts {
 }
 
 /// How a head looks as lines.
-fn lines(head: &request::Parts) -> String {
+pub(super) fn lines(head: &request::Parts) -> String {
     let mut text = format!("{} {}", head.method, head.uri);
     for (name, value) in &head.headers {
         text.push_str(&format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes())));
@@ -68,10 +69,10 @@ const HEADER: &str = "header = \"X-API-Key\"";
 const QUERY: &str = "query = \"api_key\"";
 const BEARER: &str = "sources = [\"bearer\"]";
 const COOKIE: &str = "sources = [\"cookie:key\"]";
-const ALL: &str = "sources = [\"header:X-API-Key\", \"bearer\", \"query:api_key\", \"cookie:key\"]
+pub(super) const ALL: &str =
+    "sources = [\"header:X-API-Key\", \"bearer\", \"query:api_key\", \"cookie:key\"]
     hide_credentials = true";
 
-/// Rows KX-01 to KX-18 and KX-29 to KX-32.
 #[test]
 fn a_header_carries_one_key_and_nothing_else() {
     for (lines, expected) in [
@@ -140,7 +141,7 @@ fn a_scheme_is_read_in_any_case_and_another_scheme_is_no_key() {
     check(token, "GET /\nX-Auth: K1", "missing");
 }
 
-/// Rows KQ-01 to KQ-21; decoding itself is tested where it is written.
+/// Decoding itself is tested where it is written.
 #[test]
 fn a_parameter_carries_one_key_after_decoding_once() {
     for (target, expected) in [
@@ -240,102 +241,6 @@ fn the_first_source_that_is_present_decides() {
             }
         }
     }
-}
-
-#[track_caller]
-fn check_hidden(settings: &str, request: &str, expected: &str) {
-    let mut head = head(request);
-    let verdict = plugin(settings).request(&mut head, &mut cx());
-    assert!(verdict.is_continue(), "{request}: {verdict:?}");
-    let expected: Vec<_> = expected.lines().map(str::trim_start).collect();
-    assert_eq!(lines(&head), expected.join("\n"));
-}
-
-/// Rows ST-01 to ST-13; removing from a query is tested where it is written.
-#[test]
-fn hiding_removes_the_credential_from_every_source_and_nothing_else() {
-    check_hidden(ALL, "GET /?api_key=K1", "GET /");
-    check_hidden(ALL, "GET /?a=%2f&api%5fkey=K1&b=+", "GET /?a=%2f&b=+");
-    check_hidden(ALL, "GET http://a.test/p?api_key=K1", "GET http://a.test/p");
-    check_hidden(
-        ALL,
-        "GET /?api_key=K2&z=1&api_key
-         X-API-Key: K1
-         Authorization: Bearer K3
-         Cookie: key=K4; a=1
-         X_Api_Key: evil
-         x.api.key: evil
-         Accept: */*",
-        "GET /?z=1
-         cookie: a=1
-         accept: */*",
-    );
-    check_hidden(
-        ALL,
-        "GET /
-         X-API-Key: K1
-         Authorization: Basic dTpw
-         X-Api-Keys: other
-         Referer: https://a.test/p?a=1&api_key=K1&z=1",
-        "GET /
-         authorization: Basic dTpw
-         x-api-keys: other
-         referer: https://a.test/p?a=1&z=1",
-    );
-}
-
-#[test]
-fn hiding_keeps_the_order_of_header_lines_wherever_the_key_stands() {
-    for at in 0..=20 {
-        let mut given: Vec<_> = (0..20).map(|n| format!("x-{n}: {n}")).collect();
-        given.insert(7, "x-3: again".to_owned());
-        let mut expected = given.clone();
-        given.insert(at, "x-api-key: K1".to_owned());
-        // A map keeps lines of one name together.
-        let again = expected.remove(7);
-        expected.insert(4, again);
-        check_hidden(
-            ALL,
-            &format!("GET /\n{}", given.join("\n")),
-            &format!("GET /\n{}", expected.join("\n")),
-        );
-    }
-}
-
-#[test]
-fn cookies_other_than_the_key_keep_their_bytes() {
-    for (given, expected) in [
-        ("key=K1", None),
-        (" ; key=K1", Some(";")),
-        ("key=K1; foo=bar", Some("foo=bar")),
-        ("foo=bar; key=K1", Some("foo=bar")),
-        ("a=1;key=K1;  b=2 ;c", Some("a=1;  b=2 ;c")),
-        ("a=\"x;y\"; key=K1; b", Some("a=\"x;y\"; b")),
-        ("a=1\nCookie: key=K1\nCookie: b=2", Some("a=1\ncookie: b=2")),
-    ] {
-        let expected = expected.map_or(String::new(), |cookie| format!("\ncookie: {cookie}"));
-        let expected = if given.starts_with(" ;") { String::new() } else { expected };
-        check_hidden(ALL, &format!("GET /\nCookie: {given}"), &format!("GET /{expected}"));
-    }
-}
-
-#[test]
-fn what_the_credential_could_not_be_removed_from_is_not_forwarded() {
-    assert!(pass(Ok(())).is_continue());
-    assert!(pass(Err(hide::Stuck)).is_break());
-}
-
-#[test]
-fn without_hiding_the_request_goes_on_as_it_came() {
-    let settings = "sources = [\"header:X-API-Key\", \"query:api_key\"]";
-    let request = "GET /?api_key=K1&b
-        x-api-key: K1
-        x_api_key: other
-        referer: /?api_key=K1";
-    check_hidden(settings, request, request);
-    let mut head = head(request);
-    assert!(plugin(settings).request(&mut head, &mut cx()).is_continue());
-    assert!(head.headers["x-api-key"].is_sensitive());
 }
 
 #[test]

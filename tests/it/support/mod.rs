@@ -1,4 +1,5 @@
-//! What every test stands on: a [`Gate`] between a [`Client`] and an [`Origin`], all on real sockets.
+//! What every test stands on: a [`Gate`] between a [`Client`] and an [`Origin`], all on real
+//! sockets.
 
 mod client;
 mod gate;
