@@ -78,9 +78,9 @@ impl Link {
         !self.closed && self.sender.is_ready()
     }
 
-    /// Whether another request can be sent now. Anything to read on an idle connection is a close, or
-    /// bytes that nobody asked for; driving it shows which, and either way it is not used again. Most
-    /// of the time there is nothing, and asking the socket is all it costs.
+    /// Whether another request can be sent now. Anything to read on an idle connection is a close,
+    /// or bytes that nobody asked for; driving it shows which, and either way it is not used again.
+    /// Most of the time there is nothing, and asking the socket is all it costs.
     fn is_still_ready(&mut self, cx: &mut Context<'_>) -> bool {
         if self.socket.poll_read_ready(cx).is_ready() {
             self.drive(cx);
@@ -225,7 +225,8 @@ impl Address {
     }
 }
 
-/// What comes of a request: a response, or why there is none, and the request if none of it was sent.
+/// What comes of a request: a response, or why there is none, and the request if none of it was
+/// sent.
 pub(crate) type Answered = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 
 /// A connection that belongs to one request.
