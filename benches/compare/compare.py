@@ -101,8 +101,8 @@ def count_costs(case, proxies, options, out, results):
         if options.requests:
             profile = str(out / f"{case.name}-{proxy.name}.callgrind")
             result["instructions"] = measure.per_request(measure.callgrind, proxy, client, options.requests, profile)["total"]
-            result["functions"] = {inclusive: measure.costly_functions(profile, options.requests, inclusive, options.functions)
-                                   for inclusive in (False, True) if options.functions}
+            if options.functions:
+                result["costs"] = measure.costs(profile, options.requests, options.functions)
             tell(f"{case.name}, {proxy.name}: {result['instructions']:,.0f} instructions a request")
         if options.requests and options.system_calls:
             calls = str(out / f"{case.name}-{proxy.name}.strace")
@@ -110,7 +110,7 @@ def count_costs(case, proxies, options, out, results):
 
 
 def case_table(case, options, results):
-    """The Markdown of one case: the table, the system calls by name, and the costly functions if asked for."""
+    """The Markdown of one case: the table, the system calls by name, and where the instructions went if asked for."""
     columns = {
         "CPU µs/request": lambda r: f"{r['cpu_us']:.2f}",
         f"/ {options.proxies[0]} (range)": lambda r: f"**{statistics.median(r['ratios']):.2f}** "
@@ -131,9 +131,9 @@ def case_table(case, options, results):
         calls = sorted(result.get("calls", {}).items(), key=lambda item: -item[1])
         if calls:
             lines += ["", f"System calls, {name}: " + ", ".join(f"{call} {n:.2f}" for call, n in calls if n >= 0.01)]
-        for inclusive, listed in result.get("functions", {}).items():
-            lines += ["", f"Instructions a request, {name}, {'with' if inclusive else 'without'} what each function calls:", ""]
-            lines += [f"    {cost:9,.0f}  {function[:140]}" for function, cost in listed]
+        for title, listed in result.get("costs", {}).items():
+            lines += ["", f"Instructions per request, {name}, {title}:", ""]
+            lines += [f"    {cost:9,.0f}  {place[:120]}" for place, cost in listed]
     return "\n".join(lines) + "\n"
 
 
@@ -169,7 +169,7 @@ def arguments():
     parser.add_argument("--idle", default=2000, type=up_to(4000), help="idle connections whose memory is measured; 0: none")
     parser.add_argument("--requests", default=1000, type=up_to(100_000), help="N: instructions are counted over N and 3N; 0: not at all")
     parser.add_argument("--no-system-calls", dest="system_calls", action="store_false", help="skip strace")
-    parser.add_argument("--functions", default=0, type=up_to(1000), help="also list this many of the most costly functions")
+    parser.add_argument("--functions", default=0, type=up_to(1000), help="also list this many of the costliest functions")
     options = parser.parse_args()
     options.keygate = options.keygate.resolve()
     options.proxies = options.proxies.split(",")

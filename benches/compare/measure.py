@@ -111,20 +111,42 @@ def per_request(tool, proxy, client, count, out):
     return {name: (large[name] - small[name]) / (2 * count) for name in large}
 
 
-def costly_functions(out, count, inclusive, limit):
-    """The functions with the most instructions per request, by the same difference."""
-    small, large = (functions(f"{out}-{times * count}", inclusive) for times in (1, 3))
-    costs = {name: (large[name] - small[name]) / (2 * count) for name in large}
-    return sorted(costs.items(), key=lambda item: -item[1])[:limit]
+def costs(out, count, limit):
+    """Where the instructions of one request go, by the same difference: three titled lists of (name, instructions)."""
+
+    def difference(inclusive):
+        small, large = (functions(f"{out}-{times * count}", inclusive) for times in (1, 3))
+        return {place: (large[place] - small[place]) / (2 * count) for place in large}
+
+    crates, own, whole = collections.Counter(), collections.Counter(), collections.Counter()
+    for (file, function), cost in difference(inclusive=False).items():
+        crates[crate(file)] += cost
+        own[function] += cost
+    for (_, function), cost in difference(inclusive=True).items():
+        whole[function] = max(whole[function], cost)  # inlined parts of other files are listed apart, and are in the whole
+    return {"by crate": crates.most_common(limit),
+            "by function, without what it calls": own.most_common(limit),
+            "by function, with what it calls": whole.most_common(limit)}
 
 
 def functions(out, inclusive):
-    """Instructions by function of one run, as callgrind_annotate lists them."""
+    """Instructions of one run by source file and function, as callgrind_annotate lists them."""
     command = ["callgrind_annotate", "--threshold=100", "--auto=no", f"--inclusive={'yes' if inclusive else 'no'}", out]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    costs = collections.Counter()
+    listed = collections.Counter()
     for line in text.splitlines():
-        listed = re.match(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+(.*?)(?: \[[^\]]*\])?$", line)
-        if listed and listed[2] != "PROGRAM TOTALS":
-            costs[listed[2]] += int(listed[1].replace(",", ""))
-    return costs
+        entry = re.match(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+(\S+?):(.*?)(?: \[[^\]]*\])?$", line)
+        if entry:
+            listed[entry[2], entry[3]] += int(entry[1].replace(",", ""))
+    return listed
+
+
+def crate(file):
+    """The crate that a source file belongs to, whichever function it was inlined into."""
+    if found := re.search(r"/registry/src/[^/]+/(.+?)-\d", file):
+        return found[1]
+    if found := re.search(r"/rustc/[^/]+/library/(\w+)/", file):
+        return found[1]
+    if file.startswith("./") or "sysdeps" in file:
+        return "libc"
+    return "unknown" if file == "???" else "keygate"
