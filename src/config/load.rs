@@ -126,7 +126,11 @@ impl Loader<'_> {
             let fault = Fault::at(key.span(), message).help(format!(
                 "leave out `[plugins.{name}]`: the fields stand at the top of the file"
             ));
-            return self.config.findings.fault(file.source, fault);
+            self.config.findings.fault(file.source, fault);
+            // The plugin is there, if not in the right form.
+            let origin = Origin { source: file.source, span: 0..0 };
+            let (name, bad_fields) = (name.to_owned(), Vec::new());
+            return self.config.plugins.push(Table { name, origin, written: None, bad_fields });
         }
         let origin = Origin { source: file.source, span: 0..0 };
         self.unit(file, Unit::Plugin, name, origin, table);

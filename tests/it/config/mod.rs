@@ -1,7 +1,9 @@
 //! The configuration: what is accepted, what is refused and how, and that no key is shown.
 
+mod files;
 mod masking;
 mod mistakes;
+mod valid;
 
 use std::fs;
 use std::path::Path;
