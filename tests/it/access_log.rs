@@ -176,3 +176,28 @@ fn the_log_can_be_off() {
     assert!(gate.ends_within(crate::support::DEADLINE).is_some());
     assert_eq!(gate.stdout.text(), "");
 }
+
+#[test]
+fn a_switched_connection_and_one_that_was_left_have_their_lines() {
+    let origin = Origin::scripted(|exchange| {
+        if exchange.request.has("upgrade") {
+            exchange.write("HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+        }
+        exchange.ends_within(crate::support::DEADLINE);
+        exchange.close();
+    });
+    let gate = logging_json(&origin);
+    let mut client = gate.client();
+    let switched = client.send(
+        "GET /public/switched HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    assert_eq!(switched.response().status, 101);
+    drop(client);
+    assert_eq!(json_line(&gate, "/public/switched")["status"], 101);
+    let mut client = gate.client();
+    client.send("GET /public/left HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    origin.wait_for(2);
+    drop(client);
+    json_line(&gate, "/public/left");
+}

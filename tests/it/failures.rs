@@ -183,3 +183,14 @@ fn only_a_whole_preflight_passes_where_preflights_may() {
     let closed = gate_with(&origin, "");
     assert_eq!(closed.send(PREFLIGHT).status, 401);
 }
+
+#[test]
+fn a_grpc_client_is_told_in_its_own_way() {
+    let origin = Origin::echo();
+    let gate = gate_with(&origin, "max_failures = \"1/1m\"");
+    for status in ["16", "8"] {
+        let lines = "X-API-Key: wrong\r\nContent-Type: application/grpc\r\n";
+        let response = gate.send(request(lines));
+        assert_eq!((response.status, response.value("grpc-status")), (200, status));
+    }
+}

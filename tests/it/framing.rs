@@ -465,3 +465,127 @@ fn a_client_of_1_0_gets_no_chunks() {
     assert_eq!(response.text(), "hi");
     assert!(client.closes_within(DEADLINE), "stays open");
 }
+
+/// What an origin says before its answer, and the answer.
+const BEFORE: [(&str, usize); 3] = [
+    ("HTTP/1.1 100 Continue\r\n\r\n", 1),
+    ("HTTP/1.1 102 Processing\r\n\r\n", 50),
+    ("HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n", 20),
+];
+
+#[test]
+fn however_much_is_said_before_an_answer_it_comes() {
+    for (interim, times) in BEFORE {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+        let origin = Origin::answering(interim.repeat(times) + answer);
+        let gate = guarded(&origin);
+        let mut client = gate.client();
+        for _ in 0..2 {
+            let request = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+            assert_eq!(client.send(request).response().text(), "hi", "{interim}");
+        }
+        let old = gate.send("GET /public/x HTTP/1.0\r\n\r\n");
+        assert_eq!((old.text().as_str(), old.interim.len()), ("hi", 0), "{interim}");
+    }
+}
+
+#[test]
+fn hop_by_hop_fields_of_early_hints_end_at_the_gate() {
+    let origin = Origin::answering(
+        "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\nConnection: X-Secret\r\nX-Secret: 1\r\n\
+         Keep-Alive: timeout=1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+    );
+    let gate = guarded(&origin);
+    let response = gate.send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let hints = response.interim.first().expect("the hints come");
+    for name in ["connection", "x-secret", "keep-alive"] {
+        assert!(!hints.has(name), "{hints:?}");
+    }
+}
+
+#[test]
+fn pipelined_bodies_keep_apart() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    let mut all = String::new();
+    for number in 0..60 {
+        let body = "x".repeat(number * 50);
+        let start = keyed(&START.replace("/x ", &format!("/{number} ")));
+        all += &match number % 3 {
+            0 => format!("{start}Content-Length: {}\r\n\r\n{body}", body.len()),
+            1 => format!(
+                "{start}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+                body.len()
+            ),
+            _ => format!("{start}\r\n"),
+        };
+    }
+    let mut client = gate.client();
+    client.send(all);
+    for number in 0..60 {
+        assert_eq!(client.response().text(), format!("/api/v1/{number}"));
+    }
+    let lengths: Vec<_> = origin.requests().iter().map(|one| one.body.len()).collect();
+    let expected = (0..60).map(|number| if number % 3 == 2 { 0 } else { number * 50 });
+    assert_eq!(lengths, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn each_side_may_close_its_own_connection() {
+    let closing = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
+    let origin = Origin::scripted(move |exchange| {
+        exchange.write(closing);
+        exchange.close();
+    });
+    let gate = guarded(&origin);
+    let mut client = gate.client();
+    let request = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    for _ in 0..3 {
+        assert_eq!(client.send(request).response().text(), "hi");
+    }
+    let last = "GET /public/x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    let response = client.send(last).response();
+    assert_eq!(response.value("connection").to_ascii_lowercase(), "close");
+    assert!(client.closes_within(DEADLINE), "stays open");
+}
+
+/// Expectations that nobody has to know (RFC 9110, section 10.1.1).
+const EXPECTATIONS: [&str; 4] = ["200-ok", "100-Continue, x", "y 100-continue", ""];
+
+#[test]
+fn an_unknown_expectation_ends_at_the_gate() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    for value in EXPECTATIONS {
+        let before = origin.count();
+        let response =
+            gate.send(keyed(&format!("{START}Expect: {value}\r\nContent-Length: 5\r\n\r\nhello")));
+        let arrived = origin.requests().split_off(before);
+        let ignored = response.status == 200 && arrived.iter().all(|one| !one.head.has("expect"));
+        assert!(ignored || response.status == 417 && arrived.is_empty(), "{value}: {arrived:?}");
+    }
+}
+
+#[test]
+fn every_method_passes_with_its_body() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    for method in
+        ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "PROPFIND", "get", "M-SEARCH"]
+    {
+        let request = keyed(&START.replace("POST", method)) + "Content-Length: 5\r\n\r\nhello";
+        assert_eq!(gate.send(request).status, 200, "{method}");
+        let seen = origin.last();
+        assert_eq!(seen.head.start, format!("{method} /api/v1/x HTTP/1.1"));
+        assert_eq!(seen.body, b"hello", "{method}");
+    }
+}
+
+#[test]
+fn a_large_head_of_a_response_passes() {
+    let field = "x".repeat(30_000);
+    let origin =
+        Origin::answering(format!("HTTP/1.1 200 OK\r\nA: {field}\r\nContent-Length: 2\r\n\r\nhi"));
+    let response = guarded(&origin).send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!((response.text().as_str(), response.value("a").len()), ("hi", 30_000));
+}

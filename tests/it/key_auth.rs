@@ -203,3 +203,55 @@ fn a_plus_in_a_key_is_itself() {
     let after = " HTTP/1.1\r\nHost: a.test\r\n\r\n";
     Failures::new().play(&gate, &origin, ("GET ", PLUS, after)).report();
 }
+
+/// The SHA-256 of `K1`.
+const K1_DIGEST: &str = "sha256:f7c3e450ec16bd8ff082509762e666a4d2fc9f9821425247b1a1a42b132f3a04";
+
+const DIGESTED: &[Row] = &[
+    ("the key", b"X-API-Key: K1\r\n", Then::Forwarded("/x")),
+    ("a second key, in plain text", b"X-API-Key: K2\r\n", Then::Forwarded("/x")),
+    (
+        "the digest",
+        b"X-API-Key: f7c3e450ec16bd8ff082509762e666a4d2fc9f9821425247b1a1a42b132f3a04\r\n",
+        INVALID,
+    ),
+    (
+        "the digest as it is written",
+        b"X-API-Key: sha256:f7c3e450ec16bd8ff082509762e666a4d2fc9f9821425247b1a1a42b132f3a04\r\n",
+        INVALID,
+    ),
+    ("both keys", b"X-API-Key: K1,K2\r\n", INVALID),
+];
+
+#[test]
+fn a_key_may_be_configured_by_its_digest() {
+    let origin = Origin::echo();
+    let config = one_location("header = \"X-API-Key\"\n", "").replace(
+        &format!("\"{}\"", crate::support::reference::K1),
+        &format!("\"{K1_DIGEST}\", \"{}\"", crate::support::reference::K2),
+    );
+    let gate = Gate::on(&(upstream(&origin) + &config));
+    let start = "GET /x HTTP/1.1\r\nHost: a.test\r\n";
+    Failures::new().play(&gate, &origin, (start, DIGESTED, "\r\n")).report();
+}
+
+/// Two plugins on one location: `X-API-Key` with `K1`, then `X-Other` with `K2`.
+const BOTH: &[Row] = &[
+    ("both", b"X-API-Key: K1\r\nX-Other: K2\r\n", Then::Forwarded("/x")),
+    ("the first only", b"X-API-Key: K1\r\n", MISSING),
+    ("the second only", b"X-Other: K2\r\n", MISSING),
+    ("neither", b"", MISSING),
+    ("exchanged", b"X-API-Key: K2\r\nX-Other: K1\r\n", INVALID),
+    ("the second wrong", b"X-API-Key: K1\r\nX-Other: K1\r\n", INVALID),
+];
+
+#[test]
+fn two_plugins_ask_for_two_keys() {
+    let origin = Origin::echo();
+    let config = one_location("header = \"X-API-Key\"\n", "")
+        .replace("plugins = [\"key-auth\"]", "plugins = [\"key-auth\", \"key-auth-other\"]");
+    let other = keyed("[plugins.key-auth-other]\nheader = \"X-Other\"\nkeys = [\"K2\"]\n");
+    let gate = Gate::on(&(upstream(&origin) + &config + &other));
+    let start = "GET /x HTTP/1.1\r\nHost: a.test\r\n";
+    Failures::new().play(&gate, &origin, (start, BOTH, "\r\n")).report();
+}

@@ -256,3 +256,68 @@ fn twenty_reloads_under_load_fail_no_request() {
     let failures = load.failures();
     assert!(failures.is_empty(), "{failures:?}");
 }
+
+#[test]
+fn a_location_that_is_gone_is_404() {
+    let origin = Origin::echo();
+    let more = "[locations.more]\npath = \"/more/\"\nupstream = \"rec\"\npublic = true\n";
+    let guarded = accepting(&origin, K1).replace("path = \"/\"", "path = \"/x\"");
+    let gate = Gate::with(&[("keygate.toml", &(guarded.clone() + more)), ("server.toml", LISTEN)]);
+    let request = "GET /more/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    assert_eq!(gate.send(request).status, 200);
+    gate.write("keygate.toml", &guarded);
+    wait_until("the location is gone", || gate.send(request).status == 404);
+    assert_eq!(status(&gate, K1), 200);
+}
+
+#[test]
+fn connections_to_an_upstream_that_stays_the_same_outlive_it() {
+    let origin = Origin::echo();
+    let one = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
+    let gate = Gate::with(&[("keygate.toml", &accepting(&origin, K1)), ("server.toml", one)]);
+    assert_eq!(status(&gate, K1), 200);
+    gate.write("keygate.toml", &accepting(&origin, K2));
+    gate.signal("HUP");
+    wait_until("the new key is accepted", || status(&gate, K2) == 200);
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn a_client_that_failed_too_often_gains_nothing_by_it() {
+    let origin = Origin::echo();
+    let strict = |key: &str| {
+        accepting(&origin, key).replace("hide_cred", "max_failures = \"2/10m\"\nhide_cred")
+    };
+    let gate = Gate::with(&[("keygate.toml", &strict(K1)), ("server.toml", LISTEN)]);
+    assert_eq!([status(&gate, "a"), status(&gate, "b"), status(&gate, "c")], [401, 401, 429]);
+    gate.write("keygate.toml", &strict(K2));
+    gate.signal("HUP");
+    wait_until("the new key is accepted", || status(&gate, K2) == 200);
+    assert_eq!(status(&gate, "d"), 429);
+}
+
+#[test]
+fn the_last_of_many_hangups_wins() {
+    let origin = Origin::echo();
+    let gate = start(&origin);
+    for number in 0..20 {
+        gate.write("keygate.toml", &accepting(&origin, &format!("a-key-number-{number}-of-many")));
+        gate.signal("HUP");
+    }
+    gate.write("keygate.toml", &accepting(&origin, K2));
+    gate.signal("HUP");
+    wait_until("the last key is accepted", || status(&gate, K2) == 200);
+    pause(std::time::Duration::from_millis(300));
+    assert_eq!((status(&gate, K2), status(&gate, "a-key-number-19-of-many")), (200, 401));
+}
+
+#[test]
+fn an_address_that_changes_is_not_taken_over_and_said_so() {
+    let origin = Origin::echo();
+    let gate = start(&origin);
+    let said = gate.stderr.lines().len();
+    gate.write("server.toml", "[server]\nlisten = \"127.0.0.1:1\"\n");
+    gate.signal("HUP");
+    wait_until("it is said", || gate.stderr.lines().len() > said);
+    assert_eq!(status(&gate, K1), 200);
+}

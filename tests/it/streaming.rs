@@ -346,3 +346,21 @@ fn memory_returns_when_the_clients_have_gone() {
     drop(clients);
     wait_until("the connections are closed", || files() <= before + 20);
 }
+
+#[test]
+fn only_an_event_stream_asks_nginx_not_to_hold_it_back() {
+    let rows = [
+        ("text/event-stream", "no"),
+        ("text/event-stream; charset=utf-8", "no"),
+        ("Text/Event-Stream", "no"),
+        ("application/json", ""),
+        ("text/plain", ""),
+    ];
+    for (media_type, expected) in rows {
+        let origin = Origin::answering(format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: 2\r\n\r\n\n\n"
+        ));
+        let response = guarded(&origin).send(REQUEST);
+        assert_eq!(response.value("X-Accel-Buffering"), expected, "{media_type}");
+    }
+}

@@ -125,3 +125,48 @@ fn a_slow_answer_is_no_idle_connection() {
     let response = gate.send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!(response.text(), "thought");
 }
+
+#[test]
+fn a_quiet_stream_is_no_idle_connection() {
+    let origin = Origin::scripted(|exchange| {
+        exchange.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        exchange.chunk(b"one");
+        pause(Duration::from_millis(1200));
+        exchange.chunk(b"two");
+        exchange.write("0\r\n\r\n");
+    });
+    let settings = "keepalive_timeout = \"300ms\"\nclient_header_timeout = \"300ms\"\n\
+        client_body_timeout = \"300ms\"";
+    let gate = with_server(&origin, settings);
+    let response = gate.send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!((response.text().as_str(), response.complete), ("onetwo", true));
+}
+
+#[test]
+fn an_origin_that_pauses_in_an_upload_is_not_blamed_on_the_client() {
+    const SIZE: usize = 24 * 1024 * 1024;
+    let origin = Origin::scripted(|exchange| {
+        pause(Duration::from_millis(1500));
+        let body = exchange.read_body();
+        exchange.reply(200, body.len().to_string().as_bytes());
+    });
+    let gate = with_server(&origin, "client_body_timeout = \"600ms\"");
+    let head = format!("POST /public/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: {SIZE}\r\n\r\n");
+    let response = gate.client().send(head).send(vec![b'x'; SIZE]).response();
+    assert_eq!((response.status, response.text()), (200, SIZE.to_string()));
+}
+
+#[test]
+fn the_longest_head_is_as_configured() {
+    let origin = Origin::echo();
+    let request = |size: usize| {
+        let field = "b".repeat(size);
+        format!("GET /public/x HTTP/1.1\r\nHost: a.test\r\nA: {field}\r\n\r\n")
+    };
+    for (setting, fits, over) in [("8KiB", 7_000, 9_000), ("64KiB", 60_000, 70_000)] {
+        let gate = with_server(&origin, &format!("max_header_size = \"{setting}\""));
+        assert_eq!(gate.send(request(fits)).status, 200, "{setting}");
+        let status = gate.client().send(request(over)).answer().map(|response| response.status);
+        assert!(matches!(status, None | Some(400 | 431)), "{setting}: {status:?}");
+    }
+}

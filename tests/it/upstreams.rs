@@ -396,3 +396,25 @@ fn max_processing_refuses_the_one_too_many() {
     go.give();
     is(&gate.send(GET), 200, "done");
 }
+
+/// Requests that are not simply sent again.
+const BODIES: [&str; 4] = [
+    "GET /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello",
+    "GET /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "PATCH /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n",
+    "POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+];
+
+#[test]
+fn a_request_with_a_body_or_an_effect_never_arrives_twice_or_cut() {
+    for request in BODIES {
+        let origin = Origin::scripted(closing_on_the_second);
+        let gate = before(&origin, "");
+        is(&gate.send(GET), 200, "first");
+        is(&gate.send(request), 502, "Bad gateway");
+        let arrived = origin.requests().split_off(1);
+        let whole = if request.contains("hello") { "hello" } else { "" };
+        assert_eq!(arrived.len(), 1, "{request}");
+        assert_eq!(arrived[0].body, whole.as_bytes(), "{request}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::reference::{guarded, keyed};
+use crate::support::reference::{guarded, keyed, reference};
 use crate::support::{Client, DEADLINE, Exchange, Failures, Gate, Origin, Signal};
 
 /// What asks for an upgrade.
@@ -229,4 +229,16 @@ fn a_megabyte_passes_both_ways_at_once() {
         received.extend(client.send(piece).bytes(piece.len()));
     }
     assert!(received == sent, "the bytes differ");
+}
+
+#[test]
+fn a_quiet_connection_is_kept_whatever_the_timeouts_of_http() {
+    let origin = echoing();
+    let server = "[server]\nlisten = \"127.0.0.1:0\"\nkeepalive_timeout = \"300ms\"\n\
+        client_header_timeout = \"300ms\"\nclient_body_timeout = \"300ms\"\n";
+    let gate = Gate::with(&[("keygate.toml", &reference(&origin)), ("server.toml", server)]);
+    let mut client = gate.client();
+    assert_eq!(client.send(with_key()).response().status, 101);
+    assert!(!client.closes_within(Duration::from_millis(1200)), "closed");
+    assert_eq!(client.send("hello").bytes(5), b"hello");
 }
