@@ -3,12 +3,10 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use crate::support::{
-    DEADLINE, Exchange, Failures, Gate, Origin, Response, Signal, pause, wait_until,
-};
+use crate::support::{DEADLINE, Exchange, Failures, Gate, Origin, Response, Signal, wait_until};
 
-const GET: &str = "GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n";
-const POST: &str = "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
+pub(crate) const GET: &str = "GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+pub(crate) const POST: &str = "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
 
 /// An open location on one worker, so that one pool serves every connection.
 fn open_to(addresses: &[String], more: &str) -> Gate {
@@ -20,7 +18,7 @@ fn open_to(addresses: &[String], more: &str) -> Gate {
     Gate::with(&[("keygate.toml", &config), ("server.toml", server)])
 }
 
-fn before(origin: &Origin, more: &str) -> Gate {
+pub(crate) fn before(origin: &Origin, more: &str) -> Gate {
     open_to(&[origin.address.to_string()], more)
 }
 
@@ -36,7 +34,7 @@ fn refusing() -> (SocketAddr, socket2::Socket) {
 }
 
 #[track_caller]
-fn is(response: &Response, status: u16, body: &str) {
+pub(crate) fn is(response: &Response, status: u16, body: &str) {
     assert_eq!((response.status, response.text().as_str()), (status, body));
 }
 
@@ -225,118 +223,6 @@ fn an_address_that_refuses_is_skipped() {
 }
 
 #[test]
-fn connections_are_used_again() {
-    let origin = Origin::echo();
-    let gate = before(&origin, "");
-    for _ in 0..10 {
-        assert_eq!(gate.send(GET).status, 200);
-        assert_eq!(gate.send(POST).status, 200);
-    }
-    assert_eq!((origin.count(), origin.connections()), (20, 1));
-}
-
-#[test]
-fn a_connection_that_the_upstream_closes_is_not_used_again() {
-    let origin = Origin::scripted(|exchange| {
-        exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        exchange.ends_within(DEADLINE);
-        exchange.close();
-    });
-    let gate = before(&origin, "");
-    for _ in 0..5 {
-        assert_eq!(gate.send(POST).status, 200);
-    }
-    assert_eq!(origin.connections(), 5);
-}
-
-/// Answers the first request of a connection and ends the connection when the second comes.
-fn closing_on_the_second(exchange: &mut Exchange) {
-    exchange.read_body();
-    if exchange.number == 1 {
-        exchange.reply(200, b"first");
-    } else {
-        exchange.close();
-    }
-}
-
-#[test]
-fn a_get_on_a_stale_connection_is_sent_again() {
-    let origin = Origin::scripted(closing_on_the_second);
-    let gate = before(&origin, "");
-    is(&gate.send(GET), 200, "first");
-    is(&gate.send(GET), 200, "first");
-    let connections: Vec<_> = origin.requests().iter().map(|one| one.connection).collect();
-    assert_eq!(connections, [1, 1, 2]);
-}
-
-#[test]
-fn a_post_on_a_stale_connection_is_never_sent_twice() {
-    let origin = Origin::scripted(closing_on_the_second);
-    let gate = before(&origin, "");
-    is(&gate.send(POST), 200, "first");
-    is(&gate.send(POST), 502, "Bad gateway");
-    assert_eq!(origin.count(), 2);
-}
-
-#[test]
-fn a_get_on_a_new_connection_is_not_sent_again_without_end() {
-    let origin = Origin::scripted(Exchange::close);
-    let gate = before(&origin, "");
-    is(&gate.send(GET), 502, "Bad gateway");
-    assert!(origin.count() <= 2, "sent {} times", origin.count());
-}
-
-#[test]
-fn an_idle_connection_that_was_closed_costs_no_request() {
-    let closed = Signal::new();
-    let told = closed.clone();
-    let origin = Origin::scripted(move |exchange| {
-        exchange.read_body();
-        exchange.reply(200, b"ok");
-        exchange.close();
-        told.give();
-    });
-    let gate = before(&origin, "");
-    for _ in 0..10 {
-        is(&gate.send(POST), 200, "ok");
-        closed.wait();
-        // The end of the connection is on its way; the gate must notice it by itself.
-        pause(Duration::from_millis(30));
-    }
-    assert_eq!(origin.count(), 10);
-}
-
-#[test]
-fn bytes_beyond_an_answer_reach_nobody() {
-    let poisoned = Signal::new();
-    let told = poisoned.clone();
-    let origin = Origin::scripted(move |exchange| {
-        exchange.read_body();
-        let target = exchange.request.second_word().to_owned();
-        exchange.reply(200, target.as_bytes());
-        exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
-        told.give();
-    });
-    let gate = before(&origin, "");
-    for number in 0..30 {
-        let request = format!("GET /{number} HTTP/1.1\r\nHost: a.test\r\n\r\n");
-        is(&gate.send(request), 200, &format!("/{number}"));
-        poisoned.wait();
-    }
-}
-
-#[test]
-fn a_length_that_the_body_passes_is_kept() {
-    let origin =
-        Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, and much more");
-    let gate = before(&origin, "");
-    let mut client = gate.client();
-    for _ in 0..5 {
-        is(&client.send(GET).response(), 200, "hello");
-    }
-}
-
-#[test]
 fn both_framings_in_an_answer_are_one_or_none() {
     let origin = Origin::scripted(|exchange| {
         exchange.write(
@@ -348,23 +234,6 @@ fn both_framings_in_an_answer_are_one_or_none() {
     let response = gate.send(GET);
     let one = response.head.has("content-length") != response.head.has("transfer-encoding");
     assert!(response.status == 502 || (one && response.text() == "hi"), "{response:?}");
-}
-
-#[test]
-fn an_answer_before_the_whole_request_does_not_poison_the_next() {
-    let origin = Origin::scripted(|exchange| {
-        let target = exchange.request.second_word().to_owned();
-        exchange.reply(200, target.as_bytes());
-        exchange.read_body();
-    });
-    let gate = before(&origin, "");
-    for number in 0..5 {
-        let mut client = gate.client();
-        let head = format!("POST /{number} HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n");
-        is(&client.send(head).response(), 200, &format!("/{number}"));
-        drop(client);
-        is(&gate.send(GET), 200, "/x");
-    }
 }
 
 #[test]
@@ -395,26 +264,4 @@ fn max_processing_refuses_the_one_too_many() {
     }
     go.give();
     is(&gate.send(GET), 200, "done");
-}
-
-/// Requests that are not simply sent again.
-const BODIES: [&str; 4] = [
-    "GET /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello",
-    "GET /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    "PATCH /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n",
-    "POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-];
-
-#[test]
-fn a_request_with_a_body_or_an_effect_never_arrives_twice_or_cut() {
-    for request in BODIES {
-        let origin = Origin::scripted(closing_on_the_second);
-        let gate = before(&origin, "");
-        is(&gate.send(GET), 200, "first");
-        is(&gate.send(request), 502, "Bad gateway");
-        let arrived = origin.requests().split_off(1);
-        let whole = if request.contains("hello") { "hello" } else { "" };
-        assert_eq!(arrived.len(), 1, "{request}");
-        assert_eq!(arrived[0].body, whole.as_bytes(), "{request}");
-    }
 }

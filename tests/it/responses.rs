@@ -1,0 +1,82 @@
+//! How responses are framed for the client, whatever the upstream's framing was.
+
+use crate::support::reference::guarded;
+use crate::support::{DEADLINE, Origin};
+
+/// Responses that have no body, whatever their heads say; the next one must be found.
+const BODILESS: [(&str, &str); 4] = [
+    ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
+    ("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n"),
+    ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+    ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+];
+
+#[test]
+fn a_response_without_a_body_is_followed_by_the_next() {
+    for (method, answer) in BODILESS {
+        let origin = Origin::answering(answer);
+        let gate = guarded(&origin);
+        let mut client = gate.client();
+        for _ in 0..3 {
+            let request = format!("{method} /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+            let head = client.send(request).response_to_head().head;
+            assert_eq!(head.second_word(), &answer[9..12], "{method} {answer}");
+        }
+    }
+}
+
+#[test]
+fn a_response_that_ends_with_its_connection_is_framed() {
+    let origin = Origin::scripted(|exchange| {
+        exchange.write("HTTP/1.1 200 OK\r\n\r\nuntil the end");
+        exchange.close();
+    });
+    let gate = guarded(&origin);
+    let mut client = gate.client();
+    for _ in 0..2 {
+        let request = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        let response = client.send(request).response();
+        assert_eq!((response.text().as_str(), response.complete), ("until the end", true));
+    }
+}
+
+#[test]
+fn a_client_of_1_0_gets_no_chunks() {
+    let origin = Origin::answering(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    );
+    let gate = guarded(&origin);
+    let mut client = gate.client();
+    let response = client.send("GET /public/x HTTP/1.0\r\n\r\n").response();
+    assert!(!response.head.has("transfer-encoding"), "{:?}", response.head);
+    assert_eq!(response.text(), "hi");
+    assert!(client.closes_within(DEADLINE), "stays open");
+}
+
+#[test]
+fn each_side_may_close_its_own_connection() {
+    let closing = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
+    let origin = Origin::scripted(move |exchange| {
+        exchange.write(closing);
+        exchange.close();
+    });
+    let gate = guarded(&origin);
+    let mut client = gate.client();
+    let request = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    for _ in 0..3 {
+        assert_eq!(client.send(request).response().text(), "hi");
+    }
+    let last = "GET /public/x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    let response = client.send(last).response();
+    assert_eq!(response.value("connection").to_ascii_lowercase(), "close");
+    assert!(client.closes_within(DEADLINE), "stays open");
+}
+
+#[test]
+fn a_large_head_of_a_response_passes() {
+    let field = "x".repeat(30_000);
+    let origin =
+        Origin::answering(format!("HTTP/1.1 200 OK\r\nA: {field}\r\nContent-Length: 2\r\n\r\nhi"));
+    let response = guarded(&origin).send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!((response.text().as_str(), response.value("a").len()), ("hi", 30_000));
+}
