@@ -58,9 +58,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
     let writer = Writer::start(io::stdout()).map_err(cannot_start)?;
     let (inboxes, receivers): (Vec<_>, Vec<_>) =
         by_worker.iter().map(|_| mpsc::unbounded_channel()).unzip();
-    // Each socket's loop holds a place for the connection that it waits for.
-    let waiting = by_worker.iter().map(Vec::len).sum::<usize>();
-    let spread = Spread::new(inboxes, plan.server.max_connections.saturating_add(waiting));
+    let spread = Spread::new(inboxes, plan.server.max_connections);
     let delays = Arc::<Delays>::default();
     let (plans, plan_receiver) = watch::channel(Arc::new(plan));
     let (stop, stop_receiver) = watch::channel(false);

@@ -162,11 +162,16 @@ impl Spread {
         Arc::new(Self { loads, inboxes, capacity })
     }
 
-    /// The worker with the fewest connections; the one that asks, if it is among them.
+    /// A place with the worker that has the fewest connections; with the one that asks, if it is among
+    /// them. Waits while there are as many connections as there may be.
     ///
     /// The kernel spreads connections over the workers' queues by a hash of the addresses, which
     /// would leave both connections of a proxy in front on one core half of the time.
-    fn place(self: &Arc<Self>, asking: usize, permit: OwnedSemaphorePermit) -> Place {
+    async fn place(self: &Arc<Self>, asking: usize) -> Place {
+        let Ok(permit) = Arc::clone(&self.capacity).acquire_owned().await else {
+            // Nobody closes the semaphore; if it were closed, nothing more may be accepted.
+            std::future::pending().await
+        };
         let load = |worker: usize| self.loads[worker].load(Ordering::Relaxed);
         let worker = (0..self.loads.len())
             .min_by_key(|&worker| (load(worker), worker != asking))
@@ -219,14 +224,10 @@ impl Listener {
     ) -> ! {
         let mut failing = false;
         loop {
-            let Ok(permit) = Arc::clone(&spread.capacity).acquire_owned().await else {
-                // Nobody closes the semaphore; if it were closed, nothing more may be accepted.
-                std::future::pending().await
-            };
             match self.accept().await {
                 Ok((socket, peer)) => {
                     failing = false;
-                    let place = spread.place(asking, permit);
+                    let place = spread.place(asking).await;
                     deliver(Accepted { socket, peer, place }, asking, spread, serve);
                 }
                 Err(error) if is_the_clients(&error) => {}
