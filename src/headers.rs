@@ -92,17 +92,20 @@ const ALWAYS: [HeaderName; 8] = [
 /// What `Connection` says most of the time; none of it names a field that is not gone anyway.
 const IDLE_OPTIONS: [&str; 5] = ["", "close", "keep-alive", "upgrade", "te"];
 
-/// Whether two names are the same to an upstream that does not tell `-` from `_` (CGI and WSGI do
-/// not; CVE-2025-64484, CVE-2026-39858).
-pub(crate) fn same_to_cgi(a: &str, b: &str) -> bool {
-    a.len() == b.len()
-        && a.bytes()
-            .zip(b.bytes())
-            .all(|(a, b)| dash(a.to_ascii_lowercase()) == dash(b.to_ascii_lowercase()))
+/// Whether two lower-case names are the same to an upstream that hands fields on as variables: CGI
+/// and WSGI write `_` for `-`, some servers for every byte that is no letter or digit
+/// (CVE-2025-64484, CVE-2026-39858).
+pub(crate) fn is_alias(a: &str, b: &str) -> bool {
+    let same = |a: u8, b: u8| a == b || !(a.is_ascii_alphanumeric() || b.is_ascii_alphanumeric());
+    a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| same(a, b))
 }
 
-fn dash(byte: u8) -> u8 {
-    if byte == b'_' { b'-' } else { byte }
+/// Whether a field's value begins with this media type, in any case (RFC 9110, section 8.3.1).
+pub(crate) fn is_media_type(headers: &HeaderMap, field: &HeaderName, lower_case: &str) -> bool {
+    headers
+        .get(field)
+        .and_then(|value| value.as_bytes().get(..lower_case.len()))
+        .is_some_and(|start| start.eq_ignore_ascii_case(lower_case.as_bytes()))
 }
 
 /// Whether a list of options, such as that of `Connection` or `Upgrade`, holds this one.

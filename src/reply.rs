@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
+use crate::headers;
+
 /// Why keygate answers a request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -178,9 +180,7 @@ pub struct Asked<'a> {
 
 impl Asked<'_> {
     fn is_grpc(&self) -> bool {
-        self.headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+        headers::is_media_type(self.headers, &CONTENT_TYPE, "application/grpc")
     }
 
     fn wants_problem(&self) -> bool {
@@ -213,7 +213,7 @@ impl Reply {
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(id) = HeaderValue::from_str(asked.request_id) {
-            headers.insert(HeaderName::from_static("x-request-id"), id);
+            headers.insert(headers::X_REQUEST_ID, id);
         }
         match self.cause {
             Cause::RateLimited(wait) => {

@@ -131,8 +131,9 @@ fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
 /// in every spelling that an upstream could confuse with it.
 pub(crate) fn disown(headers: &mut HeaderMap, peer_is_trusted: bool) {
     headers::retain(headers, |name| {
-        // A trusted proxy sets the names with `-`; one with `_` is the client's, slipped through.
-        let believed = peer_is_trusted && !name.as_str().contains('_');
+        // A trusted proxy sets the names with `-`; any other spelling is the client's, slipped through.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let believed = peer_is_trusted && name.as_str().bytes().all(is_plain);
         !is_identity(name) && (believed || !is_forwarding(name))
     });
 }
@@ -147,17 +148,16 @@ fn is_identity(name: &HeaderName) -> bool {
     name.starts_with('x')
         && [X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER]
             .iter()
-            .any(|own| headers::same_to_cgi(name, own.as_str()))
+            .any(|own| headers::is_alias(name, own.as_str()))
 }
 
 fn is_forwarding(name: &HeaderName) -> bool {
     let name = name.as_str();
     match name.as_bytes().first() {
-        Some(b'f') => name == FORWARDED.as_str(),
+        Some(b'f') => headers::is_alias(name, FORWARDED.as_str()),
         Some(b'x') => {
-            name.get(..X_FORWARDED.len())
-                .is_some_and(|start| headers::same_to_cgi(start, X_FORWARDED))
-                || headers::same_to_cgi(name, X_REAL_IP.as_str())
+            name.get(..X_FORWARDED.len()).is_some_and(|start| headers::is_alias(start, X_FORWARDED))
+                || headers::is_alias(name, X_REAL_IP.as_str())
         }
         _ => false,
     }
@@ -236,7 +236,7 @@ mod tests {
             check_disowned(name, false, true);
             check_disowned(name, true, false);
         }
-        for name in ["X_Forwarded_Host", "X-Forwarded_For", "X-Real_IP"] {
+        for name in ["X_Forwarded_Host", "X-Forwarded_For", "X.Real.IP"] {
             check_disowned(name, false, true);
             check_disowned(name, true, true);
         }

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -210,6 +210,8 @@ pub(crate) struct UpstreamBody {
     inner: Incoming,
     /// Given back at the end of the body; until then it belongs to this response.
     lease: Option<Lease>,
+    /// Why it broke off; told only after everything before has been written to the client.
+    broken: bool,
     deadlines: Rc<Deadlines>,
     served: Rc<Served>,
 }
@@ -222,7 +224,7 @@ impl UpstreamBody {
         deadlines: Rc<Deadlines>,
         served: Rc<Served>,
     ) -> Self {
-        let mut body = Self { inner, lease: Some(lease), deadlines, served };
+        let mut body = Self { inner, lease: Some(lease), broken: false, deadlines, served };
         if body.inner.is_end_stream() {
             body.give_back();
         }
@@ -242,18 +244,26 @@ impl UpstreamBody {
         Poll::Ready(Some(Err(error)))
     }
 
-    fn poll_inner(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    /// hyper throws away what it has not written yet when a body fails: the failure is told in the
+    /// next round, so that the last event before it reaches the client.
+    fn break_off(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.broken = true;
+        self.lease = None;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_inner(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        // Pieces come by driving the connection, here: they have nobody to wake.
+        let mut unwoken = Context::from_waker(Waker::noop());
         // What has been read already is waiting in the body; only then is the connection asked.
-        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(&mut unwoken) {
             return Poll::Ready(frame);
         }
         if let Some(lease) = &mut self.lease {
             lease.drive(cx);
         }
-        Pin::new(&mut self.inner).poll_frame(cx)
+        Pin::new(&mut self.inner).poll_frame(&mut unwoken)
     }
 }
 
@@ -265,6 +275,9 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.broken {
+            return Poll::Ready(Some(Err(BodyError::Upstream)));
+        }
         let Poll::Ready(frame) = self.poll_inner(cx) else {
             if self.deadlines.passed(Wait::Upstream) {
                 return self.fail(BodyError::UpstreamStalled);
@@ -280,7 +293,7 @@ impl Body for UpstreamBody {
                 self.give_back();
                 Poll::Ready(None)
             }
-            Some(Err(_)) => self.fail(BodyError::Upstream),
+            Some(Err(_)) => self.break_off(cx),
             Some(Ok(frame)) => {
                 if self.inner.is_end_stream() {
                     self.give_back();

@@ -237,13 +237,17 @@ pub(crate) fn client_head(head: &mut response::Parts, websocket: bool) {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
-    let is_event_stream = head
-        .headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    let is_event_stream = headers::is_media_type(&head.headers, &CONTENT_TYPE, "text/event-stream");
     if is_event_stream {
         head.headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     }
+}
+
+/// The fields of an informational response that may be passed on: none that frames or is for the next
+/// hop only.
+pub(crate) fn hints(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    let hop_by_hop = HopByHop::of(headers);
+    headers.iter().filter(move |(name, _)| !hop_by_hop.contains(name) && **name != CONTENT_LENGTH)
 }
 
 /// Whether a trailer field may go on: none that frames, routes or identifies (RFC 9110, section
@@ -266,7 +270,7 @@ pub(crate) fn trailer_may_pass(name: &HeaderName, credentials: &[HeaderName]) ->
     ];
     !NEVER.contains(name)
         && !screen::is_reserved(name)
-        && !credentials.iter().any(|own| headers::same_to_cgi(own.as_str(), name.as_str()))
+        && !credentials.iter().any(|own| headers::is_alias(own.as_str(), name.as_str()))
 }
 
 #[cfg(test)]

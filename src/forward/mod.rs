@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use http::header::{TRANSFER_ENCODING, UPGRADE};
@@ -117,7 +117,9 @@ async fn exchange(
         for hint in client.interim.take_hints() {
             client.hint(&hint);
         }
-        if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
+        // The answer comes by driving the connection, here: it has nobody to wake.
+        let mut unwoken = Context::from_waker(Waker::noop());
+        if let Poll::Ready(answered) = answer.as_mut().poll(&mut unwoken) {
             return Poll::Ready(answered.map_err(|mut error| match error.take_message() {
                 Some(request) => Failure::Unsent(request.into_body()),
                 None => Failure::Lost(error.into_error()),

@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use super::clock::{Deadlines, Wait};
 use super::tunnel::Tunnel;
 use super::worker::Worker;
-use crate::forward::interim::Interim;
+use crate::forward::{self, interim::Interim};
 use crate::pipeline;
 use crate::plan::ServerLimits;
 use crate::socket::Socket;
@@ -132,7 +132,7 @@ impl Client {
         let mut hints = self.hints.borrow_mut();
         let start = hints.len();
         hints.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-        for (name, value) in headers {
+        for (name, value) in forward::headers::hints(headers) {
             for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                 hints.extend_from_slice(part);
             }

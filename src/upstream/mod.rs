@@ -3,3 +3,4 @@
 pub(crate) mod balance;
 pub(crate) mod connect;
 pub(crate) mod pool;
+mod waker;

@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 
 use super::balance::{Candidate, Turns};
 use super::connect::connect;
+use super::waker::LinkWaker;
 use crate::forward::body::RequestBody;
 use crate::plan::{Target, Upstream};
 use crate::socket::SharedSocket;
@@ -62,15 +63,22 @@ struct Link {
     sender: SendRequest<RequestBody>,
     connection: Connection<TokioIo<SharedSocket>, RequestBody>,
     socket: SharedSocket,
+    /// Who is woken, as hyper sees it: always the same.
+    waker: Waker,
+    /// The same, as it is told whom to wake.
+    wakes: Arc<LinkWaker>,
     closed: bool,
 }
 
 impl Link {
     /// Moves bytes in both directions as far as they go.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.closed {
-            self.closed = self.connection.poll_without_shutdown(cx).is_ready();
+    fn drive(&mut self, cx: &Context<'_>) {
+        if self.closed {
+            return;
         }
+        self.wakes.follow(cx.waker());
+        let mut cx = Context::from_waker(&self.waker);
+        self.closed = self.connection.poll_without_shutdown(&mut cx).is_ready();
     }
 
     /// Whether another request can be sent, as far as is known.
@@ -81,8 +89,9 @@ impl Link {
     /// Whether another request can be sent now. Anything to read on an idle connection is a close,
     /// or bytes that nobody asked for; driving it shows which, and either way it is not used again.
     /// Most of the time there is nothing, and asking the socket is all it costs.
-    fn is_still_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.socket.poll_read_ready(cx).is_ready() {
+    fn is_still_ready(&mut self, cx: &Context<'_>) -> bool {
+        let mut own = Context::from_waker(&self.waker);
+        if self.socket.poll_read_ready(&mut own).is_ready() {
             self.drive(cx);
         }
         self.is_ready()
@@ -165,15 +174,17 @@ impl Pool {
         let io = TokioIo::new(socket.clone());
         let handshake = Builder::new().max_buf_size(BUFFER_SIZE).handshake(io);
         let (sender, connection) = handshake.await.map_err(std::io::Error::other)?;
-        Ok(Box::new(Link { sender, connection, socket, closed: false }))
+        let wakes = Arc::<LinkWaker>::default();
+        let waker = Waker::from(Arc::clone(&wakes));
+        Ok(Box::new(Link { sender, connection, socket, waker, wakes, closed: false }))
     }
 
     /// Drops idle connections that are closed, or have been idle for too long.
     pub(crate) fn sweep(&self) {
-        let mut cx = Context::from_waker(Waker::noop());
+        let cx = Context::from_waker(Waker::noop());
         for address in &self.addresses {
             address.idle.borrow_mut().retain_mut(|idle| {
-                idle.link.is_still_ready(&mut cx) && idle.since.elapsed() < IDLE_TIMEOUT
+                idle.link.is_still_ready(&cx) && idle.since.elapsed() < IDLE_TIMEOUT
             });
         }
     }
@@ -275,16 +286,17 @@ impl Lease {
     }
 
     /// Moves bytes in both directions as far as they go.
-    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn drive(&mut self, cx: &Context<'_>) {
         self.link.drive(cx);
     }
 
-    /// Sends a request; the answer comes while the connection is driven.
+    /// Sends a request. The answer comes while the connection is driven, and wakes nobody.
     pub(crate) fn send(
         &mut self,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Answered> + use<> {
-        self.link.sender.try_send_request(request)
+        let Link { sender, wakes, .. } = &mut *self.link;
+        wakes.muted(|| sender.try_send_request(request))
     }
 
     /// Returns the connection for the next request, if it can carry one: not when the upstream
@@ -293,7 +305,7 @@ impl Lease {
         let Self { mut link, slot, .. } = self;
         if !link.is_ready() {
             // The end of the response may not have been seen yet.
-            link.drive(&mut Context::from_waker(Waker::noop()));
+            link.drive(&Context::from_waker(Waker::noop()));
         }
         if link.is_ready() {
             slot.pool.put_back(slot.index, link);

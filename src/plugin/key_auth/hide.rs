@@ -5,7 +5,8 @@ use http::header::{COOKIE, REFERER};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, request};
 
-use super::source::{Source, after_scheme, is_alias, split_cookie};
+use super::source::{Source, after_scheme, split_cookie};
+use crate::headers::is_alias;
 use crate::query;
 
 /// A request that the credential could not be removed from; it must not be forwarded.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderName, HeaderValue, request};
 
+use crate::headers::is_alias;
 use crate::query;
 
 /// The scheme of RFC 6750.
@@ -179,13 +180,6 @@ pub(super) fn split_cookie(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some(at) => (pair[..at].trim_ascii(), Some(pair[at + 1..].trim_ascii())),
         None => (pair.trim_ascii(), None),
     }
-}
-
-/// Whether some servers take two header names for the same: in CGI's names, and in those of all
-/// who follow it, whatever is no letter and no digit becomes `_` (RFC 3875, section 4.1.18).
-pub(super) fn is_alias(a: &str, b: &str) -> bool {
-    let same = |a: u8, b: u8| a == b || !(a.is_ascii_alphanumeric() || b.is_ascii_alphanumeric());
-    a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| same(a, b))
 }
 
 fn is_own(field: &HeaderName) -> bool {
