@@ -67,15 +67,14 @@ fn hiding_keeps_the_order_of_header_lines_wherever_the_key_stands() {
 fn cookies_other_than_the_key_keep_their_bytes() {
     for (given, expected) in [
         ("key=K1", None),
-        (" ; key=K1", Some(";")),
         ("key=K1; foo=bar", Some("foo=bar")),
         ("foo=bar; key=K1", Some("foo=bar")),
         ("a=1;key=K1;  b=2 ;c", Some("a=1;  b=2 ;c")),
         ("a=\"x;y\"; key=K1; b", Some("a=\"x;y\"; b")),
         ("a=1\nCookie: key=K1\nCookie: b=2", Some("a=1\ncookie: b=2")),
+        ("a=1\nCookie: key=K1", Some("a=1")),
     ] {
         let expected = expected.map_or(String::new(), |cookie| format!("\ncookie: {cookie}"));
-        let expected = if given.starts_with(" ;") { String::new() } else { expected };
         check_hidden(ALL, &format!("GET /\nCookie: {given}"), &format!("GET /{expected}"));
     }
 }
