@@ -131,7 +131,7 @@ fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
 /// in every spelling that an upstream could confuse with it.
 pub(crate) fn disown(headers: &mut HeaderMap, peer_is_trusted: bool) {
     headers::retain(headers, |name| {
-        // A trusted proxy sets the names with `-`; any other spelling is the client's, slipped through.
+        // A trusted proxy sets the names with `-`; any other spelling is the client's.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let believed = peer_is_trusted && name.as_str().bytes().all(is_plain);
         !is_identity(name) && (believed || !is_forwarding(name))

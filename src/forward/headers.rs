@@ -243,8 +243,8 @@ pub(crate) fn client_head(head: &mut response::Parts, websocket: bool) {
     }
 }
 
-/// The fields of an informational response that may be passed on: none that frames or is for the next
-/// hop only.
+/// The fields of an informational response that may be passed on: none that frames, or is for the
+/// next hop only.
 pub(crate) fn hints(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let hop_by_hop = HopByHop::of(headers);
     headers.iter().filter(move |(name, _)| !hop_by_hop.contains(name) && **name != CONTENT_LENGTH)

@@ -163,7 +163,7 @@ fn retry(
             _ => Cause::BadRequest,
         }));
     }
-    tracing::warn!(upstream = %lease.upstream().name, error, "no response");
+    lease.complain(&error);
     Err(Reply::from(if error == "timed out" { Cause::UpstreamTimeout } else { Cause::BadGateway }))
 }
 
@@ -191,7 +191,7 @@ fn accept(
         codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
             || codings.next().is_some();
     if coded || switching && !switched {
-        tracing::warn!(upstream = %lease.upstream().name, "the response cannot be passed on");
+        lease.complain("the response cannot be passed on");
         return Err(Reply::from(Cause::BadGateway));
     }
     headers::client_head(&mut head, websocket);

@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockFilter, SockRef, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::observe::seldom::Seldom;
 use crate::plan::ListenAddr;
 use crate::socket::Socket;
 
@@ -162,8 +163,8 @@ impl Spread {
         Arc::new(Self { loads, inboxes, capacity })
     }
 
-    /// A place with the worker that has the fewest connections; with the one that asks, if it is among
-    /// them. Waits while there are as many connections as there may be.
+    /// A place with the worker that has the fewest connections; with the one that asks, if it is
+    /// among them. Waits while there are as many connections as there may be.
     ///
     /// The kernel spreads connections over the workers' queues by a hash of the addresses, which
     /// would leave both connections of a proxy in front on one core half of the time.
@@ -222,20 +223,18 @@ impl Listener {
         spread: &Arc<Spread>,
         serve: &impl Fn(Accepted),
     ) -> ! {
-        let mut failing = false;
+        let trouble = Seldom::default();
         loop {
             match self.accept().await {
                 Ok((socket, peer)) => {
-                    failing = false;
                     let place = spread.place(asking).await;
                     deliver(Accepted { socket, peer, place }, asking, spread, serve);
                 }
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
-                    if !failing {
-                        tracing::error!(%error, "cannot accept connections; trying again");
-                    }
-                    failing = true;
+                    trouble.say(|before| {
+                        tracing::error!(%error, before, "cannot accept connections; trying again");
+                    });
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }

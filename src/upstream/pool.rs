@@ -22,6 +22,7 @@ use super::balance::{Candidate, Turns};
 use super::connect::connect;
 use super::waker::LinkWaker;
 use crate::forward::body::RequestBody;
+use crate::observe::seldom::Seldom;
 use crate::plan::{Target, Upstream};
 use crate::socket::SharedSocket;
 
@@ -50,6 +51,7 @@ struct Address {
     idle: RefCell<Vec<Idle>>,
     active: Cell<u32>,
     refused_at: Cell<Option<Instant>>,
+    trouble: Seldom,
 }
 
 struct Idle {
@@ -128,7 +130,11 @@ impl Pool {
                     return Ok(Lease { link, slot: Slot::take(self, index), reused: false });
                 }
                 Err(error) => {
-                    tracing::warn!(upstream = %self.upstream.name, address = index, %error, "cannot connect");
+                    self.addresses[index].trouble.say(|before| {
+                        let upstream = &*self.upstream.name;
+                        let address = &self.upstream.addrs[index].target;
+                        tracing::warn!(upstream, ?address, %error, before, "cannot connect");
+                    });
                     last = error;
                 }
             }
@@ -170,6 +176,7 @@ impl Pool {
             }
         };
         address.refused_at.set(None);
+        address.trouble.is_over();
         let socket = SharedSocket::new(socket);
         let io = TokioIo::new(socket.clone());
         let handshake = Builder::new().max_buf_size(BUFFER_SIZE).handshake(io);
@@ -213,6 +220,7 @@ impl Address {
             idle: RefCell::default(),
             active: Cell::new(0),
             refused_at: Cell::new(None),
+            trouble: Seldom::default(),
         }
     }
 
@@ -297,6 +305,15 @@ impl Lease {
     ) -> impl Future<Output = Answered> + use<> {
         let Link { sender, wakes, .. } = &mut *self.link;
         wakes.muted(|| sender.try_send_request(request))
+    }
+
+    /// Says that a request got no usable response.
+    pub(crate) fn complain(&self, error: &str) {
+        let Slot { pool, index } = &self.slot;
+        pool.addresses[*index].trouble.say(|before| {
+            let address = &pool.upstream.addrs[*index].target;
+            tracing::warn!(upstream = &*pool.upstream.name, ?address, error, before, "no response");
+        });
     }
 
     /// Returns the connection for the next request, if it can carry one: not when the upstream

@@ -7,8 +7,8 @@ use std::task::{Wake, Waker};
 /// A waker that stays the same for the life of a connection, while the connection goes from task to
 /// task.
 ///
-/// hyper keeps wakers in its channels. If they were the tasks' own, a request that is put on an idle
-/// connection would wake the task that used the connection before, and one that drives the
+/// hyper keeps wakers in its channels. If they were the tasks' own, a request that is put on an
+/// idle connection would wake the task that used the connection before, and one that drives the
 /// connection itself would wake itself for nothing: two needless rounds through the connection for
 /// each request.
 #[derive(Debug, Default)]
