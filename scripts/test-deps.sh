@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests run besides cargo: nginx, python3, node, curl and openssl, with apt, and
-# only what is missing. Run again, it does nothing. Not as root, it prints the command instead.
+# Installs what the tests run besides cargo: nginx, python3, node, curl, openssl, g++ and git, with
+# apt, and only what is missing. Run again, it does nothing. Not as root, it prints the command instead.
 set -eu
 
 missing=''
@@ -18,6 +18,9 @@ need python3 python3
 need node nodejs
 need curl curl
 need openssl openssl
+# For the fuzzer's library, and for cargo-deny, which needs git to fetch advisories.
+need c++ g++
+need git git
 
 if [ -n "$missing" ]; then
   install="apt-get install --yes --no-install-recommends$missing"

@@ -6,12 +6,14 @@ use std::process::Command;
 
 use crate::support::{DEADLINE, Gate, run};
 
-/// What curl made of one printed command.
+/// What curl made of one command.
 #[derive(Debug)]
-struct Curled {
+pub(crate) struct Curled {
     command: String,
-    stdout: String,
-    status: u16,
+    /// What it printed.
+    pub(crate) stdout: String,
+    /// The status of the answer.
+    pub(crate) status: u16,
     /// Seconds until the first byte of the answer.
     first: f64,
     /// Seconds until the last.
@@ -20,7 +22,7 @@ struct Curled {
 
 /// Runs a command as a reader would paste it, and asks curl for more than it prints.
 #[track_caller]
-fn paste(command: &str, home: &Path) -> Curled {
+pub(crate) fn paste(command: &str, home: &Path) -> Curled {
     let asked = format!("{command} -w '\\n%{{http_code}} %{{time_starttransfer}} %{{time_total}}'");
     // No settings of the machine: a proxy, a .curlrc, a language with commas in its numbers.
     let output = Command::new("sh")

@@ -4,6 +4,7 @@ mod support;
 
 mod access_log;
 mod answers;
+mod architecture;
 mod body_limit;
 mod config;
 mod demo;
@@ -18,6 +19,7 @@ mod key_auth;
 mod keygen;
 mod mutations;
 mod pools;
+mod readme;
 mod reference;
 mod reload;
 mod responses;

@@ -14,16 +14,18 @@ const MAX_COLUMNS: usize = 100;
 const FOREIGN: &[&str] =
     &["target", ".git", "node_modules", "__pycache__", "corpus", "artifacts", "out", "tls"];
 
-fn root() -> &'static Path {
+/// The folder of the repository.
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &Path) -> String {
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Every file below a folder, as a path from the root.
-fn files_below(folder: &str) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
@@ -42,7 +44,8 @@ fn files_below(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-fn with_extension(files: Vec<PathBuf>, extension: &str) -> Vec<PathBuf> {
+/// Those of the files that end so.
+pub(crate) fn with_extension(files: Vec<PathBuf>, extension: &str) -> Vec<PathBuf> {
     let wanted = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
     let files: Vec<_> = files.into_iter().filter(wanted).collect();
     assert!(!files.is_empty(), "there are no files in .{extension}");
@@ -132,20 +135,6 @@ fn every_file_of_a_plugin_is_in_the_table() {
         assert!(table.contains(&name) && table.contains(&read), "{module} is not in the table");
     }
     assert_eq!(table.matches("Kind {").count(), kinds, "the table has other rows than files");
-}
-
-#[test]
-fn every_example_has_a_readme_and_a_test() {
-    let tests: String = files_below("tests/it/examples").iter().map(|path| read(path)).collect();
-    for entry in fs::read_dir(root().join("examples")).expect("there are examples") {
-        let path = entry.expect("the folder can be read").path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !path.is_dir() || FOREIGN.contains(&name.as_str()) {
-            continue;
-        }
-        assert!(path.join("README.md").is_file(), "examples/{name} has no README.md");
-        assert!(tests.contains(&format!("\"{name}\"")), "no test runs examples/{name}");
-    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn every_field_in_every_form() {
         "",
         "[server]\n",
         "[server]\nlisten = \"[::1]:8080\"\n",
-        "[server]\nlisten = [\"127.0.0.1:0\", \"unix:/tmp/keygate.sock\"]\n",
+        "[server]\nlisten = [\"127.0.0.1:0\", \"unix:/run/keygate.sock\"]\n",
         "[server]\nlisten = \"127.0.0.1:${A_PORT}\"\nworkers = 0\nmax_connections = 100\n",
         "[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"127.0.0.1\", \"::1\", \"fd00::/8\", \"unix\"]\n",
         "[server]\nclient_header_timeout = \"10s\"\nclient_body_timeout = \"1m 30s\"\n",
