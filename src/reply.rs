@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use serde::Serialize;
 
 use crate::headers;
 
@@ -249,22 +250,23 @@ impl Reply {
     fn json(&self, asked: Asked<'_>, problem: bool) -> String {
         let sentence = asked.style.sentence(self.cause);
         let status = self.cause.status();
-        let mut body = serde_json::json!({
-            "detail": sentence,
-            "error": {
-                "message": sentence,
-                "type": self.cause.kind(),
-                "param": null,
-                "code": self.cause.code(),
+        let body = ErrorBody {
+            detail: sentence,
+            error: ErrorObject {
+                message: sentence,
+                kind: self.cause.kind(),
+                param: (),
+                code: self.cause.code(),
             },
-            "request_id": asked.request_id,
-        });
-        if problem {
-            body["type"] = "about:blank".into();
-            body["title"] = status.canonical_reason().unwrap_or_default().into();
-            body["status"] = status.as_u16().into();
-        }
-        body.to_string()
+            request_id: asked.request_id,
+            problem: problem.then(|| ProblemMembers {
+                kind: "about:blank",
+                title: status.canonical_reason().unwrap_or_default(),
+                status: status.as_u16(),
+            }),
+        };
+        // Strings and numbers can always be written as JSON.
+        serde_json::to_string(&body).unwrap_or_default()
     }
 
     /// A response of trailers only (gRPC over HTTP/2, "Responses").
@@ -281,6 +283,35 @@ impl Reply {
         }
         response
     }
+}
+
+/// The body of an error in JSON: `detail` is what FastAPI's clients read, `error` what OpenAI's SDKs
+/// read.
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    detail: &'a str,
+    error: ErrorObject<'a>,
+    request_id: &'a str,
+    #[serde(flatten)]
+    problem: Option<ProblemMembers>,
+}
+
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: (),
+    code: &'static str,
+}
+
+/// The members of RFC 9457 that `detail` does not cover.
+#[derive(Serialize)]
+struct ProblemMembers {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
 }
 
 /// The methods that a 405 names; `CONNECT` and `TRACE` are the two that are refused.
