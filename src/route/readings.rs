@@ -240,24 +240,30 @@ fn drop_parameters(path: &[u8]) -> Option<Vec<u8>> {
 
 /// Trims blanks at the end of every segment, as Windows and careless scripts do.
 fn trim_blanks(path: &[u8]) -> Option<Vec<u8>> {
-    rewrite_segments(path, |segment| trim_end(segment, |byte| is_blank(*byte)))
+    rewrite_segments(path, |segment| trim_end(segment, false))
 }
 
 /// Trims dots and blanks at the end of every segment, as Windows does.
 fn trim_dots(path: &[u8]) -> Option<Vec<u8>> {
     rewrite_segments(path, |segment| match segment {
         b"." | b".." => segment,
-        _ => trim_end(segment, |&byte| byte == b'.' || is_blank(byte)),
+        _ => trim_end(segment, true),
     })
 }
 
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
-}
-
-fn trim_end(segment: &[u8], trimmed: fn(&u8) -> bool) -> &[u8] {
-    let kept = segment.iter().rposition(|byte| !trimmed(byte)).map_or(0, |last| last + 1);
-    &segment[..kept]
+/// Blanks are those of Python's and JavaScript's `strip` and `trim`, U+0085 and U+00A0 as one byte
+/// or two: frameworks of both have been caught routing `/admin\xa0` as `/admin`.
+fn trim_end(mut segment: &[u8], dots: bool) -> &[u8] {
+    loop {
+        segment = match segment {
+            [rest @ .., b' ' | b'\t'..=b'\r' | 0x1C..=0x1F] => rest,
+            [rest @ .., 0xC2, 0x85 | 0xA0] => rest,
+            // After another byte that is not ASCII it is the end of some other character.
+            [rest @ .., 0x85 | 0xA0] if rest.last().is_none_or(u8::is_ascii) => rest,
+            [rest @ .., b'.'] if dots => rest,
+            _ => return segment,
+        }
+    }
 }
 
 /// Ends the path before the first of a byte that ends a string, a path or a segment elsewhere.
