@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::reference::{guarded, keyed};
-use crate::support::{DEADLINE, Failures, Gate, Origin};
+use crate::support::{DEADLINE, Failures, Gate, Origin, pause};
 
 /// Bytes that follow `POST /api/v1/x`, its host and its key; the status of every answer; the body
 /// that the origin must have seen, if any.
@@ -230,6 +230,19 @@ fn a_refused_upload_without_end_is_answered_at_once() {
     client.send("POST /api/v1/x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
     assert_eq!(client.response().status, 401);
     assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn a_refused_client_that_is_still_sending_is_not_reset() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    let mut client = gate.client();
+    client.send("POST /api/v1/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 900000\r\n\r\n");
+    assert_eq!(client.send(vec![b'x'; 100_000]).response().status, 401);
+    for _ in 0..5 {
+        pause(Duration::from_millis(20));
+        assert!(client.sends_within(QUIET, &[b'x'; 1000]), "the connection is reset");
+    }
 }
 
 #[test]

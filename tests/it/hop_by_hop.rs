@@ -160,6 +160,23 @@ fn a_trusted_proxy_is_believed() {
     play(&gate, &origin, TRUSTED);
 }
 
+/// What a client slips through a trusted proxy that knows the names with `-` only.
+const SLIPPED: &[Row] = &[
+    ("a client", "X_Forwarded_For: 192.0.2.1\r\n", &[OURS, ("x_forwarded_for", &[])]),
+    ("half of it", "X-Forwarded_For: 192.0.2.1\r\n", &[OURS, ("x-forwarded_for", &[])]),
+    ("a host", "X_Forwarded_Host: b.test\r\n", &[("x_forwarded_host", &[])]),
+    ("a real address", "X_Real_IP: 192.0.2.1\r\n", &[("x_real_ip", &[])]),
+    ("a consumer", "X-Consumer-Username: root\r\n", &[("x-consumer-username", &[])]),
+    ("a credential", "X-Credential-Identifier: r\r\n", &[("x-credential-identifier", &[])]),
+];
+
+#[test]
+fn nothing_is_slipped_through_a_trusted_proxy() {
+    let origin = Origin::echo();
+    let gate = trusting(&origin);
+    play(&gate, &origin, SLIPPED);
+}
+
 /// The ids that a request with this line gets, upstream and in the answer.
 fn ids(gate: &Gate, origin: &Origin, line: &str) -> String {
     let key = keyed("X-API-Key: K1");

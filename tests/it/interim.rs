@@ -1,7 +1,7 @@
 //! What is said before an answer: `Expect: 100-continue`, 100, 102 and 103.
 
-use crate::support::Origin;
 use crate::support::reference::{guarded, keyed};
+use crate::support::{DEADLINE, Origin};
 
 const START: &str = "POST /api/v1/x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K1\r\n";
 
@@ -109,4 +109,36 @@ fn an_unknown_expectation_ends_at_the_gate() {
         let ignored = response.status == 200 && arrived.iter().all(|one| !one.head.has("expect"));
         assert!(ignored || response.status == 417 && arrived.is_empty(), "{value}: {arrived:?}");
     }
+}
+
+#[test]
+fn the_word_to_continue_is_the_origins() {
+    let origin = Origin::scripted(|exchange| {
+        exchange.write("HTTP/1.1 100 Continue\r\n\r\n");
+        let body = exchange.read_body();
+        exchange.reply(200, &body);
+    });
+    let gate = guarded(&origin);
+    let mut client = gate.client();
+    for _ in 0..2 {
+        client.send(keyed(&format!("{START}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")));
+        assert_eq!(client.head().second_word(), "100");
+        let response = client.send("hello").response();
+        assert_eq!((response.text().as_str(), response.interim.len()), ("hello", 0));
+    }
+    assert_eq!(origin.last().head.value("expect"), Some("100-continue"));
+}
+
+#[test]
+fn an_origin_may_refuse_before_the_body_is_sent() {
+    let origin = Origin::scripted(|exchange| {
+        exchange.write("HTTP/1.1 417 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+        exchange.ends_within(DEADLINE);
+        exchange.close();
+    });
+    let gate = guarded(&origin);
+    let mut client = gate.client();
+    client.send(keyed(&format!("{START}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")));
+    let response = client.response();
+    assert_eq!((response.status, response.interim.len()), (417, 0));
 }

@@ -321,3 +321,16 @@ fn an_address_that_changes_is_not_taken_over_and_said_so() {
     wait_until("it is said", || gate.stderr.lines().len() > said);
     assert_eq!(status(&gate, K1), 200);
 }
+
+#[test]
+fn a_configuration_of_one_file_is_watched_too() {
+    let origin = Origin::echo();
+    let config = |key: &str| LISTEN.to_owned() + &accepting(&origin, key);
+    let files = [("keygate.toml", config(K1)), ("other.toml", "no TOML".to_owned())];
+    let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let gate = Gate::launch(&files, &["--config", "config/keygate.toml"], &[]);
+    assert_eq!((status(&gate, K1), status(&gate, K2)), (200, 401));
+    gate.write("keygate.toml", &config(K2));
+    wait_until("the new key is accepted", || status(&gate, K2) == 200);
+    assert_eq!(status(&gate, K1), 401);
+}

@@ -220,6 +220,8 @@ fn an_address_that_refuses_is_skipped() {
     }
     assert_eq!(alive.count(), 20);
     assert_eq!(alive.last().body, b"hello");
+    let tried = gate.stderr.lines().iter().filter(|line| line.contains("cannot connect")).count();
+    assert!((1..=3).contains(&tried), "it was tried {tried} times");
 }
 
 #[test]

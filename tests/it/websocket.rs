@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::support::reference::{guarded, keyed, reference};
-use crate::support::{Client, DEADLINE, Exchange, Failures, Gate, Origin, Signal};
+use crate::support::{
+    Client, DEADLINE, Exchange, Failures, Gate, Origin, Signal, holds_within, pause,
+};
 
 /// What asks for an upgrade.
 const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -241,4 +243,32 @@ fn a_quiet_connection_is_kept_whatever_the_timeouts_of_http() {
     assert_eq!(client.send(with_key()).response().status, 101);
     assert!(!client.closes_within(Duration::from_millis(1200)), "closed");
     assert_eq!(client.send("hello").bytes(5), b"hello");
+}
+
+#[test]
+fn a_client_that_leaves_takes_an_origin_along_that_does_not_notice() {
+    let (gate, client, _origin) = connected(|exchange| {
+        // Reads the end, and keeps its own side open.
+        exchange.ends_within(DEADLINE);
+        pause(Duration::from_secs(6));
+    });
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).map_or(0, Iterator::count);
+    let before = files();
+    drop(client);
+    let closed = holds_within(Duration::from_secs(3), || files() + 2 <= before);
+    assert!(closed, "{} files, {before} before", files());
+}
+
+#[test]
+fn an_origin_that_ends_takes_a_client_along_that_does_not_notice() {
+    let end = Signal::new();
+    let led = end.clone();
+    let (gate, client, _origin) = connected(move |_| led.wait());
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).map_or(0, Iterator::count);
+    let before = files();
+    end.give();
+    // The client neither reads nor closes.
+    let closed = holds_within(Duration::from_secs(3), || files() + 2 <= before);
+    assert!(closed, "{} files, {before} before", files());
+    drop(client);
 }
