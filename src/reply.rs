@@ -285,8 +285,8 @@ impl Reply {
     }
 }
 
-/// The body of an error in JSON: `detail` is what FastAPI's clients read, `error` what OpenAI's SDKs
-/// read.
+/// The body of an error in JSON: `detail` is what FastAPI's clients read, `error` what OpenAI's
+/// SDKs read.
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     detail: &'a str,

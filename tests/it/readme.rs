@@ -1,6 +1,7 @@
 //! The README: its configuration and its commands do what it says.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::demo::paste;
 use crate::support::{Gate, Origin, run};
@@ -43,6 +44,18 @@ fn the_configuration_is_right_and_check_prints_what_stands_there() {
     let output = run(&["check"], folder.path(), &[("API_KEY", &key())]);
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{output:?}");
     assert_eq!(blocks("text"), [output.stdout]);
+}
+
+#[test]
+fn continuous_integration_runs_the_command_that_stands_there() {
+    let root = crate::tidy::root();
+    let run = crate::tidy::read(&root.join(".ci/run"));
+    let last = run.lines().last().and_then(|line| line.strip_prefix("exec "));
+    assert_eq!(last, Some(command("scripts/")));
+    for script in [".ci/run", command("scripts/"), "scripts/test-deps.sh", "fuzz/run.sh"] {
+        let mode = fs::metadata(root.join(script)).map(|file| file.permissions().mode());
+        assert!(mode.is_ok_and(|mode| mode & 0o111 != 0), "{script} cannot be run");
+    }
 }
 
 #[test]
