@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::problem::Fault;
 
@@ -55,6 +55,19 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fault> {
         return Err(Fault::new(format!("the file is longer than {} MiB", MAX_FILE_SIZE >> 20)));
     }
     Ok(bytes)
+}
+
+/// The text of a file without its byte order mark, and whether it ends where UTF-8 does.
+pub(super) fn text(mut bytes: Zeroizing<Vec<u8>>) -> (Zeroizing<String>, bool) {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
+    let valid = std::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    let invalid = valid < bytes.len();
+    bytes[valid..].zeroize();
+    bytes.truncate(valid);
+    let text = String::from_utf8(std::mem::take(&mut *bytes)).expect("the rest was cut off");
+    (Zeroizing::new(text), invalid)
 }
 
 /// NAME of a file `plugins.NAME.toml`.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::interpolate::Strings;
@@ -74,18 +74,14 @@ impl Loader<'_> {
                 return self.unreadable(source, fault);
             }
         };
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let (valid, invalid) = match std::str::from_utf8(bytes) {
-            Ok(text) => (text, false),
-            Err(error) => (std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""), true),
-        };
+        let (text, invalid) = files::text(bytes);
         let plugin = files::plugin_name(path);
-        let text = Zeroizing::new(valid.to_owned());
-        let source = self.config.sources.add_file(name, text.clone(), plugin.is_some());
+        let text = Arc::new(text);
+        let source = self.config.sources.add_file(name, Arc::clone(&text), plugin.is_some());
         if invalid {
             let end = text.len();
-            return self
-                .unreadable(source, Fault::at(end..end, "the file is not UTF-8 from here on"));
+            let fault = Fault::at(end..end, "the file is not UTF-8 from here on");
+            return self.unreadable(source, fault);
         }
         self.text(source, &text, plugin);
     }

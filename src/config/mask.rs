@@ -126,12 +126,17 @@ const BARE_FIELDS: &[&str] = &[
 /// Whether a string may be shown: where no key belongs, and nothing that looks like one.
 pub(super) fn may_show(unit: Unit, way: &[&str], text: &str) -> bool {
     let bare = way.first().is_some_and(|field| BARE_FIELDS.contains(field));
-    // In a plugin's table a key is only a line away.
-    let simple = |c: char| c.is_ascii_alphanumeric() || "_./:-".contains(c);
+    // A path may be a regex; all else is written with few characters, and in a plugin's table,
+    // where a key is only a line away, with fewer.
+    let others = match (unit, way) {
+        (Unit::Location, ["path"]) => return is_shown(unit, way) && !looks_like_key(text),
+        (Unit::Plugin, _) => "_./:-${}",
+        _ => "_./:-${} []*,",
+    };
     is_shown(unit, way)
         && !bare
         && !looks_like_key(text)
-        && (unit != Unit::Plugin || text.chars().all(simple))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
 
 /// Whether a name is too plain to be a key: a few letters in lower case and separators.

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use zeroize::Zeroizing;
-
 use super::address::{Addresses, Listen};
 use super::environment::Environment;
 use super::problem::{Fault, Problems};
@@ -165,12 +163,11 @@ impl Start {
 
     fn read(&mut self, path: &Path) -> Option<Vec<Secret>> {
         let bytes = files::read(path).map_err(|fault| self.fault("API_KEY_FILE", fault)).ok()?;
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let Ok(text) = std::str::from_utf8(bytes) else {
+        let (text, invalid) = files::text(bytes);
+        if invalid {
             self.fault("API_KEY_FILE", Fault::new("the file is not UTF-8"));
             return None;
-        };
-        let text = Zeroizing::new(text.to_owned());
+        }
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         Some(lines.map(|key| Secret::new(key.to_owned())).collect())
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -12,7 +13,7 @@ use super::problem::{Fault, Place, Problem, Problems, Severity};
 /// The text that was read from one file; or, without a text, whatever else a fault can be in.
 struct Source {
     name: String,
-    text: Option<Zeroizing<String>>,
+    text: Option<Arc<Zeroizing<String>>>,
     plugin_file: bool,
 }
 
@@ -53,7 +54,7 @@ impl Sources {
     pub(super) fn add_file(
         &mut self,
         name: impl Into<String>,
-        text: Zeroizing<String>,
+        text: Arc<Zeroizing<String>>,
         plugin_file: bool,
     ) -> usize {
         self.list.push(Source { name: name.into(), text: Some(text), plugin_file });

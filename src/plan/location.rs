@@ -159,21 +159,24 @@ impl Compiler<'_> {
 
     /// Finds locations that match the same requests equally well.
     pub(super) fn conflicts(&mut self) {
-        let written = |table: &Table<config::Location>| table.written.is_some();
-        let tables: Vec<_> = self.config.locations.iter().filter(|t| written(t)).collect();
-        for (index, second) in tables.iter().enumerate() {
-            for first in &tables[..index] {
-                let (Some(a), Some(b)) = (&first.written, &second.written) else { continue };
-                let Some(path) = b.path.as_ref().filter(|_| overlap(a, b)) else { continue };
-                let place = self.config.sources.place(&first.origin);
+        let mut by_path: HashMap<String, Vec<(&Table<config::Location>, &config::Location)>> =
+            HashMap::new();
+        for table in &self.config.locations {
+            let Some(second) = &table.written else { continue };
+            let Some(path) = &second.path else { continue };
+            // Two spellings of one pattern are displayed alike.
+            let others = by_path.entry(path.get_ref().pattern.to_string()).or_default();
+            for (other, _) in others.iter().filter(|(_, first)| overlap(first, second)) {
+                let place = self.config.sources.place(&other.origin);
                 let message = format!(
                     "locations `{}` and `{}` have the same host, path and a method in common",
-                    first.name, second.name
+                    other.name, table.name
                 );
                 let fault = Fault::at(path.span(), message)
                     .help(format!("the first is at {place}; which one is meant cannot be told"));
-                self.findings.fault_in(&second.origin, fault);
+                self.findings.fault_in(&table.origin, fault);
             }
+            others.push((table, second));
         }
     }
 }
@@ -186,18 +189,15 @@ fn methods(location: &config::Location) -> impl Iterator<Item = &http::Method> {
     location.methods.iter().flat_map(|methods| methods.get_ref().iter().map(|method| &method.0))
 }
 
-/// Whether a request can match both equally well.
+/// Whether two locations of the same path have a host and a method in common.
 fn overlap(a: &config::Location, b: &config::Location) -> bool {
-    let (Some(path), Some(other)) = (&a.path, &b.path) else { return false };
-    // Two spellings of one pattern are displayed alike.
-    let same_path = path.get_ref().pattern.to_string() == other.get_ref().pattern.to_string();
     let same_host = match (hosts(a), hosts(b)) {
         ([], []) => true,
         (a, b) => a.iter().any(|host| b.contains(host)),
     };
     let any = |location| methods(location).next().is_none();
     let same_method = any(a) || any(b) || methods(a).any(|m| methods(b).any(|other| other == m));
-    same_path && same_host && same_method
+    same_host && same_method
 }
 
 /// A list of methods that is empty as it was written.
