@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -253,17 +253,15 @@ impl UpstreamBody {
         Poll::Pending
     }
 
-    fn poll_inner(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        // Pieces come by driving the connection, here: they have nobody to wake.
-        let mut unwoken = Context::from_waker(Waker::noop());
-        // What has been read already is waiting in the body; only then is the connection asked.
-        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(&mut unwoken) {
-            return Poll::Ready(frame);
+    fn poll_inner(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Self { inner, lease, .. } = self;
+        match lease {
+            Some(lease) => lease.poll_body(inner, cx),
+            None => Pin::new(inner).poll_frame(cx),
         }
-        if let Some(lease) = &mut self.lease {
-            lease.drive(cx);
-        }
-        Pin::new(&mut self.inner).poll_frame(&mut unwoken)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, Parts, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -305,6 +306,24 @@ impl Lease {
     ) -> impl Future<Output = Answered> + use<> {
         let Link { sender, wakes, .. } = &mut *self.link;
         wakes.muted(|| sender.try_send_request(request))
+    }
+
+    /// Takes the next piece of a response's body, and drives the connection if there is none yet.
+    /// Pieces come by driving it, here: they have nobody to wake, and neither has the room that
+    /// taking one makes.
+    pub(crate) fn poll_body(
+        &mut self,
+        body: &mut Incoming,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut unwoken = Context::from_waker(Waker::noop());
+        let mut take =
+            |wakes: &LinkWaker| wakes.muted(|| Pin::new(&mut *body).poll_frame(&mut unwoken));
+        if let Poll::Ready(frame) = take(&self.link.wakes) {
+            return Poll::Ready(frame);
+        }
+        self.link.drive(cx);
+        take(&self.link.wakes)
     }
 
     /// Says that a request got no usable response.
