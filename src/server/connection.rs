@@ -55,6 +55,8 @@ pub(crate) struct Client {
     pub(crate) peer_value: Option<HeaderValue>,
     /// How far the current request has come.
     phase: Cell<Phase>,
+    /// Whether the client may still be sending a request that is not going to be read.
+    unread: Cell<bool>,
     /// What takes the place of HTTP after a `101`.
     tunnel: RefCell<Option<Tunnel>>,
     /// What the upstream said before its response.
@@ -70,10 +72,8 @@ enum Phase {
     Idle,
     /// Its head is being read.
     Head,
-    /// Its body has not been read whole.
-    Body,
-    /// Only its response is missing.
-    Response,
+    /// Its response has not ended.
+    Busy,
 }
 
 impl Client {
@@ -86,6 +86,7 @@ impl Client {
             peer,
             peer_value: peer.and_then(|address| HeaderValue::from_str(&address.to_string()).ok()),
             phase: Cell::new(Phase::Head),
+            unread: Cell::new(true),
             tunnel: RefCell::default(),
             interim: Arc::default(),
             hints: RefCell::default(),
@@ -94,21 +95,20 @@ impl Client {
 
     /// A request's head is complete.
     pub(crate) fn begin(&self) {
-        self.phase.set(Phase::Body);
+        self.phase.set(Phase::Busy);
+        self.unread.set(true);
         self.interim.reset();
         self.deadlines.clear(Wait::Request);
     }
 
     /// The request has been read whole.
     pub(crate) fn read_whole(&self) {
-        self.phase.set(Phase::Response);
+        self.unread.set(false);
     }
 
     /// The response is written, or as good as: the next request may come.
     pub(crate) fn end(&self) {
-        if self.phase.get() == Phase::Response {
-            self.phase.set(Phase::Idle);
-        }
+        self.phase.set(Phase::Idle);
         if self.worker.is_stopping() {
             self.deadlines.set(Wait::Request, STOP_TIMEOUT);
         } else {
@@ -287,7 +287,7 @@ impl Write for ClientIo {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
-            if self.client.phase.get() == Phase::Idle {
+            if !self.client.unread.get() {
                 return Poll::Ready(Ok(()));
             }
             self.client.deadlines.clear(Wait::Request);

@@ -1,5 +1,6 @@
 //! After a `101`: bytes in both directions until either side ends.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -7,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, split};
 
 use super::clock::{Deadlines, Wait};
 use crate::observe::record::Record;
@@ -28,29 +29,44 @@ impl Tunnel {
 
     /// Carries bytes until either side ends, or nothing has come for the upstream's `read_timeout`.
     /// `early` is what the client sent behind its request.
+    ///
+    /// A side that ends takes the other along at once: a WebSocket is closed as a whole (RFC 6455,
+    /// section 7.1.1), and a side that does not notice would hold both connections.
     pub(crate) async fn run(mut self, client: Socket, early: Bytes, deadlines: &Rc<Deadlines>) {
         let timeout = self.lease.upstream().read_timeout;
         let (upstream, late) = self.lease.into_stream().await;
-        let mut client = Watched { inner: client, deadlines, timeout };
-        let mut upstream = Watched { inner: upstream, deadlines, timeout };
+        let (client_read, mut client_write) = split(Watched::new(client, deadlines, timeout));
+        let upstream = Watched::new(upstream, deadlines, timeout);
+        let received = Rc::clone(&upstream.received);
+        let (upstream_read, mut upstream_write) = split(upstream);
         deadlines.clear(Wait::Request);
         deadlines.set(Wait::Upstream, timeout);
-        let carry = async {
-            upstream.write_all(&early).await?;
-            client.write_all(&late).await?;
-            tokio::io::copy_bidirectional(&mut client, &mut upstream).await
-        };
+        let up = carry(&early, client_read, &mut upstream_write);
+        let down = carry(&late, upstream_read, &mut client_write);
         let idle = std::future::poll_fn(|cx| {
             deadlines.watch(cx.waker());
             if deadlines.passed(Wait::Upstream) { Poll::Ready(()) } else { Poll::Pending }
         });
-        let carried = tokio::select! {
-            carried = carry => carried.map_or(0, |(_up, down)| down),
-            () = idle => 0,
-        };
+        tokio::select! {
+            // What either side sent before its end has been passed on; how it ended is no news.
+            _ended = up => {}
+            _ended = down => {}
+            () = idle => {}
+        }
         deadlines.clear(Wait::Upstream);
-        self.record.add_bytes(carried + late.len() as u64);
+        self.record.add_bytes(received.get() + late.len() as u64);
     }
+}
+
+/// Writes what has come already, and then what comes, until the end of it.
+async fn carry(
+    first: &[u8],
+    mut from: impl AsyncRead + Unpin,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    to.write_all(first).await?;
+    tokio::io::copy(&mut from, to).await?;
+    to.shutdown().await
 }
 
 /// A stream on which everything that comes puts the end of the wait off.
@@ -58,6 +74,14 @@ struct Watched<'a, S> {
     inner: S,
     deadlines: &'a Deadlines,
     timeout: Duration,
+    /// How many bytes have come.
+    received: Rc<Cell<u64>>,
+}
+
+impl<'a, S> Watched<'a, S> {
+    fn new(inner: S, deadlines: &'a Deadlines, timeout: Duration) -> Self {
+        Self { inner, deadlines, timeout, received: Rc::default() }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
@@ -66,9 +90,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
         if polled.is_ready() {
             self.deadlines.set(Wait::Upstream, self.timeout);
+            let count = buf.filled().len() - before;
+            self.received.set(self.received.get() + count as u64);
         }
         polled
     }
