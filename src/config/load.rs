@@ -1,4 +1,4 @@
-//! From files to a [`Config`](super::Config): reading, merging, and what stands in the wrong place.
+//! From files to a [`Config`]: reading, merging, and what stands in the wrong place.
 
 use std::collections::HashMap;
 use std::ops::Range;
