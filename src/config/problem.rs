@@ -99,7 +99,7 @@ impl fmt::Display for Problem {
         };
         writeln!(f, "{severity}: {}", self.message)?;
         let number = self.place.position.map_or(String::new(), |(line, _)| line.to_string());
-        let gutter = number.len();
+        let gutter = number.len().max(1);
         writeln!(f, "{:gutter$}--> {}", "", self.place)?;
         if let Some(Excerpt { line, spot }) = &self.excerpt {
             let (indent, carets) = (spot.start, spot.len().max(1));

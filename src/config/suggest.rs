@@ -5,7 +5,7 @@ pub fn closest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let written = plain(written);
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&written, &plain(name)), name))
+        .map(|name| (distance(&written, &plain(name)), name))
         .filter(|(distance, name)| *distance <= allowance(&written, name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
@@ -23,6 +23,14 @@ pub(crate) fn help(written: &str, known: &[&str], none: &str) -> String {
 fn list(names: &[&str]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
+}
+
+/// How many letters differ; an abbreviation is as good as one wrong letter.
+fn distance(written: &str, name: &str) -> usize {
+    match written.len() >= 3 && name.starts_with(written) {
+        true => usize::from(name != written),
+        false => strsim::damerau_levenshtein(written, name),
+    }
 }
 
 /// How many letters may differ: one in three, but two in a short name, since one slip of the
@@ -58,6 +66,7 @@ mod tests {
         check("hide_credential", Some("hide_credentials"));
         check("Header", Some("header"));
         check("keyauht", Some("key-auth"));
+        check("hide", Some("hide_credentials"));
         check("zzz", None);
         check("", None);
     }

@@ -174,6 +174,7 @@ impl Compiler<'_> {
             self.findings.fault(whole.source, fault);
         }
         self.conflicts();
+        self.shadowed();
         self.unused();
         let guarded = |(_, location): &(Route, Location)| !location.plugins.is_empty();
         let complete = compiled.iter().all(Option::is_some) && plugins.iter().all(Option::is_some);

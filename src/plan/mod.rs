@@ -4,6 +4,8 @@
 mod compile;
 mod connections;
 mod location;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -4,6 +4,7 @@ mod files;
 mod masking;
 mod mistakes;
 mod valid;
+mod without_files;
 
 use std::fs;
 use std::path::Path;

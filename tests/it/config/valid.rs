@@ -119,6 +119,10 @@ fn what_is_allowed_but_odd_draws_a_warning() {
             "every client is a trusted proxy",
         ),
         ("[server]\ntrusted_proxies = [\"::/0\"]\n".to_owned(), "every client is a trusted proxy"),
+        (
+            "[locations.r]\npath = \"~^/r\"\nupstream = \"app\"\npublic = true\n".to_owned(),
+            "no request reaches location `r`",
+        ),
         ("[server]\nmax_connections = 9999999\n".to_owned(), "the file-descriptor limit allows"),
         ("[upstreams.b]\naddrs = [\"a:1\"]\n".to_owned(), "no location uses upstream `b`"),
         (

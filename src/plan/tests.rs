@@ -1,0 +1,116 @@
+//! What a plan takes over from the one that it replaces, and what it is made of.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::{Plan, compile};
+use crate::config::{self, Environment};
+use crate::route::Choice;
+
+const BASE: &str = r#"
+[upstreams.app]
+addrs = ["127.0.0.1:8000"]
+
+[plugins.key-auth]
+header = "X-API-Key"
+keys = ["a-key-of-no-interest-at-all"]
+
+[plugins.key-auth-query]
+query = "key"
+keys = ["a-key-of-no-interest-at-all"]
+
+[locations.app]
+path = "/"
+upstream = "app"
+plugins = ["key-auth"]
+max_processing = 5
+"#;
+
+fn plan(text: &str, previous: Option<&Plan>) -> Plan {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("keygate.toml");
+    std::fs::write(&path, text).expect("a file can be written");
+    plan_of(&path, previous)
+}
+
+#[track_caller]
+fn plan_of(path: &Path, previous: Option<&Plan>) -> Plan {
+    let config = config::load(path, &Environment::default()).expect("it is TOML");
+    compile(&config, previous).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn what_has_not_changed_is_taken_over() {
+    let old = plan(BASE, None);
+    let new = plan(&format!("[log]\naccess = false\n{BASE}"), Some(&old));
+    assert!(Arc::ptr_eq(&old.upstreams[0], &new.upstreams[0]));
+    let in_flight = |plan: &Plan| plan.locations[0].max_processing.clone().expect("it is set");
+    assert!(Arc::ptr_eq(&in_flight(&old), &in_flight(&new)));
+    assert!(!new.log.access);
+}
+
+#[test]
+fn what_has_changed_begins_anew() {
+    let old = plan(BASE, None);
+    let new = plan(&BASE.replace(":8000", ":8001").replace("= 5", "= 6"), Some(&old));
+    assert!(!Arc::ptr_eq(&old.upstreams[0], &new.upstreams[0]));
+    assert_eq!(new.locations[0].max_processing.as_ref().expect("it is set").max, 6);
+    let renamed = plan(&BASE.replace("[locations.app]", "[locations.other]"), Some(&old));
+    let (Some(a), Some(b)) =
+        (&old.locations[0].max_processing, &renamed.locations[0].max_processing)
+    else {
+        panic!("both are set");
+    };
+    assert!(!Arc::ptr_eq(a, b));
+}
+
+#[test]
+fn what_only_a_restart_can_change_is_named() {
+    let server = |text: &str| plan(&format!("[server]\n{text}\n{BASE}"), None);
+    let old = server("workers = 1");
+    assert_eq!(server("workers = 1").needs_restart(&old), [""; 0]);
+    let new = server("workers = 2\nlisten = \"127.0.0.1:1\"");
+    assert_eq!(new.needs_restart(&old), ["listen", "workers"]);
+}
+
+#[test]
+fn every_place_of_a_credential_is_known_to_the_plan() {
+    let text = format!(
+        "{BASE}\n[locations.q]\npath = \"/q\"\nupstream = \"app\"\nplugins = [\"key-auth-query\"]\n"
+    );
+    let plan = plan(&text, None);
+    assert_eq!(plan.credential_headers, ["x-api-key"]);
+    assert_eq!(plan.credential_parameters, [b"key".to_vec()]);
+}
+
+#[test]
+fn locations_keep_the_order_of_the_files() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let location = |name: &str, path: &str| {
+        format!("[locations.{name}]\npath = \"{path}\"\nupstream = \"app\"\npublic = true\n")
+    };
+    let last = location("z", "~^/a") + &location("a", "~^/ab");
+    let base = BASE.replace("path = \"/\"", "path = \"/app\"");
+    for (name, text) in [("1.toml", &base), ("2.toml", &last), ("0.toml", &location("m", "~^/abc"))]
+    {
+        std::fs::write(folder.path().join(name), text).expect("a file can be written");
+    }
+    let plan = plan_of(folder.path(), None);
+    let names: Vec<_> = plan.locations.iter().map(|location| &*location.name).collect();
+    assert_eq!(names, ["m", "app", "z", "a"]);
+    // The first regex that matches wins, and an index of the router is one of the locations.
+    let chosen = |path: &str| match plan.router.choose(&Method::GET, None, path) {
+        Choice::Location { index, .. } => &*plan.locations[index].name,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([chosen("/abc"), chosen("/ab")], ["m", "z"]);
+}
+
+#[test]
+fn zero_means_what_the_machine_allows() {
+    let plan = plan(BASE, None);
+    assert!(plan.workers >= 1);
+    assert!(plan.server.max_connections >= 16);
+}
