@@ -70,9 +70,9 @@ fn one_line_guards_an_api_and_the_curl_line_passes() {
     let arguments: Vec<_> = words.chain(["--listen", "127.0.0.1:0"]).collect();
     let gate = Gate::launch(&[], &arguments, &[variable]);
     let curl = command("curl ").replace("127.0.0.1:8080", &gate.address.to_string());
-    let passed = paste(&curl.replace("$API_KEY", &key), gate.folder());
+    let passed = paste(&curl.replace("kg_…", &key), gate.folder());
     assert_eq!((passed.status, passed.stdout.as_str()), (200, "/v1/users"), "{passed:?}");
-    let refused = paste(&curl.replace("$API_KEY", "wrong"), gate.folder());
+    let refused = paste(&curl.replace("kg_…", "wrong"), gate.folder());
     assert_eq!(refused.status, 401, "{refused:?}");
     let bare = paste(curl.split(" -H ").next().expect("the start is there"), gate.folder());
     assert_eq!(bare.status, 401, "{bare:?}");
