@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected stream.
@@ -79,6 +79,15 @@ impl Socket {
             Self::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
+
+    fn is_read_closed(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = match self {
+            Self::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+            Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+        };
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
 }
 
 /// A socket that can be looked at while hyper owns it.
@@ -94,6 +103,11 @@ impl SharedSocket {
     /// Whether there is anything to read, the end of the stream included.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.borrow().poll_read_ready(cx)
+    }
+
+    /// Whether the peer has closed its side, even if bytes before that are still unread.
+    pub(crate) fn is_read_closed(&self) -> bool {
+        self.0.borrow().is_read_closed()
     }
 }
 

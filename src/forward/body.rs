@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -182,9 +183,11 @@ impl Body for RequestBody {
 }
 
 /// How a body that came in is framed when it goes on.
-pub(crate) fn framing(body: &Incoming) -> Framing {
+pub(crate) fn framing(headers: &HeaderMap, body: &Incoming) -> Framing {
     if body.is_end_stream() {
-        return Framing::None;
+        // A length of 0 is said as it was: some origins ask for it with a POST.
+        let length = headers.contains_key(CONTENT_LENGTH).then_some(Framing::Length(0));
+        return length.unwrap_or(Framing::None);
     }
     body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)
 }

@@ -26,6 +26,13 @@ pub(crate) enum Framing {
     Chunked,
 }
 
+impl Framing {
+    /// Whether no byte of a body comes.
+    pub(crate) fn is_empty(self) -> bool {
+        matches!(self, Self::None | Self::Length(0))
+    }
+}
+
 /// What a head needs to know beyond the request itself.
 pub(crate) struct Passage<'a> {
     /// Whether the peer's `X-Forwarded-*` are believed.
@@ -217,7 +224,7 @@ pub(crate) fn asks_for_websocket(head: &request::Parts, framing: Framing) -> boo
     head.headers.contains_key(UPGRADE)
         && head.method == http::Method::GET
         && head.version == http::Version::HTTP_11
-        && framing == Framing::None
+        && framing.is_empty()
         && head.headers.contains_key(http::header::SEC_WEBSOCKET_KEY)
         && headers::lists(&head.headers, &UPGRADE, "websocket")
         && headers::lists(&head.headers, &CONNECTION, "upgrade")

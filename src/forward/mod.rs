@@ -46,7 +46,7 @@ pub(crate) async fn send(
     record: &mut Record,
 ) -> Result<Forwarded, Reply> {
     let location = &served.plan.locations[admitted.location];
-    let framing = body::framing(&body);
+    let framing = body::framing(&head.headers, &body);
     if let (Framing::Length(length), Some(limit)) = (framing, location.max_body)
         && length > limit
     {
@@ -65,15 +65,11 @@ pub(crate) async fn send(
         websocket: headers::asks_for_websocket(head, framing),
         expects_continue,
     };
-    let (mut body, body_error) = match framing {
-        Framing::None => (RequestBody::none(), Rc::default()),
-        _ => RequestBody::streaming(
-            body,
-            location.max_body,
-            expects_continue,
-            Rc::clone(client),
-            Rc::clone(served),
-        ),
+    let (mut body, body_error) = if framing.is_empty() {
+        (RequestBody::none(), Rc::default())
+    } else {
+        let (client, served) = (Rc::clone(client), Rc::clone(served));
+        RequestBody::streaming(body, location.max_body, expects_continue, client, served)
     };
     let pool = &served.pools[location.upstream];
     let mut fresh = false;
@@ -149,7 +145,7 @@ fn retry(
     let safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let error = match failure {
         Failure::Unsent(body) if lease.is_reused() => return Ok(body),
-        Failure::Lost(_) if lease.is_reused() && safe && framing == Framing::None => {
+        Failure::Lost(_) if lease.is_reused() && safe && framing.is_empty() => {
             return Ok(RequestBody::none());
         }
         Failure::Unsent(_) => "closed at once".to_owned(),
@@ -203,7 +199,7 @@ fn accept(
 }
 
 fn expects_continue(head: &request::Parts, framing: Framing) -> bool {
-    framing != Framing::None
+    !framing.is_empty()
         && head.version == Version::HTTP_11
         && head
             .headers

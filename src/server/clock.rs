@@ -102,6 +102,8 @@ pub(crate) enum Wait {
     Write,
     /// The upstream's response, or its next piece.
     Upstream,
+    /// The next look whether the client is still there.
+    Look,
 }
 
 /// The timeouts of one task.
@@ -109,7 +111,7 @@ pub(crate) enum Wait {
 pub(crate) struct Deadlines {
     clock: Rc<Clock>,
     /// When each [`Wait`] ends, in milliseconds of the clock; 0: it does not.
-    due_ms: [Cell<u64>; 4],
+    due_ms: [Cell<u64>; 5],
     waker: RefCell<Option<Waker>>,
 }
 

@@ -24,7 +24,7 @@ use super::worker::Worker;
 use crate::forward::{self, interim::Interim};
 use crate::pipeline;
 use crate::plan::ServerLimits;
-use crate::socket::Socket;
+use crate::socket::{SharedSocket, Socket};
 
 /// How much of a message is buffered beyond the longest head.
 const BUFFER_SIZE: usize = 64 * 1024;
@@ -32,6 +32,9 @@ const BUFFER_SIZE: usize = 64 * 1024;
 /// How long an idle connection is kept after a stop: long enough for a request that is on its way,
 /// which is answered with `Connection: close`. Closing at once would lose it.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether a client that is owed a response is still there.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a connection that ends is read from, so that a client that is still sending gets to
 /// read the answer instead of a reset (RFC 9112, section 9.6).
@@ -53,6 +56,8 @@ pub(crate) struct Client {
     pub(crate) peer: Option<IpAddr>,
     /// The same, as it stands in header fields.
     pub(crate) peer_value: Option<HeaderValue>,
+    /// The connection itself, to be looked at only.
+    socket: SharedSocket,
     /// How far the current request has come.
     phase: Cell<Phase>,
     /// Whether the client may still be sending a request that is not going to be read.
@@ -77,7 +82,7 @@ enum Phase {
 }
 
 impl Client {
-    fn new(worker: Rc<Worker>, peer: Option<IpAddr>) -> Rc<Self> {
+    fn new(worker: Rc<Worker>, socket: SharedSocket, peer: Option<IpAddr>) -> Rc<Self> {
         let peer = peer.map(|address| address.to_canonical());
         let deadlines = worker.clock.deadlines();
         Rc::new(Self {
@@ -85,6 +90,7 @@ impl Client {
             deadlines,
             peer,
             peer_value: peer.and_then(|address| HeaderValue::from_str(&address.to_string()).ok()),
+            socket,
             phase: Cell::new(Phase::Head),
             unread: Cell::new(true),
             tunnel: RefCell::default(),
@@ -97,6 +103,7 @@ impl Client {
     pub(crate) fn begin(&self) {
         self.phase.set(Phase::Busy);
         self.unread.set(true);
+        self.deadlines.set(Wait::Look, LOOK_INTERVAL);
         self.interim.reset();
         self.deadlines.clear(Wait::Request);
     }
@@ -109,12 +116,23 @@ impl Client {
     /// The response is written, or as good as: the next request may come.
     pub(crate) fn end(&self) {
         self.phase.set(Phase::Idle);
+        self.deadlines.clear(Wait::Look);
         if self.worker.is_stopping() {
             self.deadlines.set(Wait::Request, STOP_TIMEOUT);
         } else {
             let timeout = self.worker.served().plan.server.keepalive_timeout;
             self.deadlines.set(Wait::Request, timeout);
         }
+    }
+
+    /// Whether the client has left while it was owed a response. hyper notices at once, but not while
+    /// there are unread bytes of the client, such as a second request.
+    fn is_gone(&self) -> bool {
+        if !self.deadlines.passed(Wait::Look) {
+            return false;
+        }
+        self.deadlines.set(Wait::Look, LOOK_INTERVAL);
+        self.socket.is_read_closed()
     }
 
     /// Whether the next request has not come yet, or not whole.
@@ -146,7 +164,8 @@ impl Client {
 
 /// Serves one connection until either side ends it.
 pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAddr>) {
-    let client = Client::new(worker, peer);
+    let socket = SharedSocket::new(socket);
+    let client = Client::new(worker, socket.clone(), peer);
     let limits = client.worker.served().plan.server.clone();
     client.deadlines.set(Wait::Request, limits.client_header_timeout);
     let service = service_fn(|request: Request<Incoming>| {
@@ -170,7 +189,11 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAdd
         let polled = Pin::new(&mut connection).poll(cx);
         // Asked after the poll: what came in time counts, however late it is looked at.
         let late = client.deadlines.passed(Wait::Request) || client.deadlines.passed(Wait::Write);
-        if polled.is_pending() && late { Poll::Ready(None) } else { polled.map(Some) }
+        if polled.is_pending() && (late || client.is_gone()) {
+            Poll::Ready(None)
+        } else {
+            polled.map(Some)
+        }
     })
     .await;
     match ended {
@@ -188,7 +211,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAdd
 
 /// The socket as hyper sees it: with timeouts, informational responses and a lingering close.
 struct ClientIo {
-    socket: TokioIo<Socket>,
+    socket: TokioIo<SharedSocket>,
     client: Rc<Client>,
     header_timeout: Duration,
     write_timeout: Duration,
@@ -198,7 +221,7 @@ struct ClientIo {
 }
 
 impl ClientIo {
-    fn new(socket: Socket, client: Rc<Client>, limits: &ServerLimits) -> Self {
+    fn new(socket: SharedSocket, client: Rc<Client>, limits: &ServerLimits) -> Self {
         Self {
             socket: TokioIo::new(socket),
             client,
@@ -209,7 +232,7 @@ impl ClientIo {
         }
     }
 
-    fn into_socket(self) -> Socket {
+    fn into_socket(self) -> SharedSocket {
         self.socket.into_inner()
     }
 
@@ -313,7 +336,7 @@ impl Linger {
         Self { left: LINGER_SIZE, sleep: Box::pin(tokio::time::sleep(LINGER_TIMEOUT)) }
     }
 
-    fn poll_drain(&mut self, socket: &mut TokioIo<Socket>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_drain(&mut self, socket: &mut TokioIo<SharedSocket>, cx: &mut Context<'_>) -> Poll<()> {
         if self.sleep.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
