@@ -155,3 +155,38 @@ fn a_request_with_a_body_or_an_effect_never_arrives_twice_or_cut() {
         assert_eq!(arrived[0].body, whole.as_bytes(), "{request}");
     }
 }
+
+#[test]
+fn without_idle_connections_each_request_has_its_own() {
+    let origin = Origin::echo();
+    let gate = before(&origin, "max_idle = 0");
+    for _ in 0..3 {
+        is(&gate.send(GET), 200, "/x");
+        is(&gate.send(POST), 200, "/x");
+    }
+    assert_eq!((origin.count(), origin.connections()), (6, 6));
+}
+
+#[test]
+fn no_more_idle_connections_are_kept_than_allowed() {
+    let go = Signal::new();
+    let led = go.clone();
+    let origin = Origin::scripted(move |exchange| {
+        led.wait();
+        exchange.reply(200, b"ok");
+    });
+    let gate = before(&origin, "max_idle = 2");
+    for round in 1..=2 {
+        let mut clients: Vec<_> = (0..5).map(|_| gate.client()).collect();
+        for client in &mut clients {
+            client.send(GET);
+        }
+        origin.wait_for(round * 5);
+        (0..5).for_each(|_| go.give());
+        for client in &mut clients {
+            is(&client.response(), 200, "ok");
+        }
+    }
+    // Of the first five two were kept for the second five.
+    assert_eq!(origin.connections(), 8);
+}

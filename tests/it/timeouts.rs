@@ -170,3 +170,17 @@ fn the_longest_head_is_as_configured() {
         assert!(matches!(status, None | Some(400 | 431)), "{setting}: {status:?}");
     }
 }
+
+#[test]
+fn a_second_head_that_does_not_end_is_not_waited_for_either() {
+    let origin = Origin::echo();
+    let gate = with_server(&origin, "client_header_timeout = \"600ms\"");
+    let mut client = gate.client();
+    let request = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    assert_eq!(client.send(request).response().status, 200);
+    let start = Instant::now();
+    let rest = client.send("GET /public/x HTTP/1.1\r\nHost: a").rest();
+    in_time(start);
+    let text = String::from_utf8_lossy(&rest).into_owned();
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 408 "), "{text}");
+}
