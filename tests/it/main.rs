@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod environment;
 mod examples;
+mod extremes;
 mod failures;
 mod framing;
 mod harness;
