@@ -125,8 +125,8 @@ impl Client {
         }
     }
 
-    /// Whether the client has left while it was owed a response. hyper notices at once, but not while
-    /// there are unread bytes of the client, such as a second request.
+    /// Whether the client has left while it was owed a response. hyper notices at once, but not
+    /// while there are unread bytes of the client, such as a second request.
     fn is_gone(&self) -> bool {
         if !self.deadlines.passed(Wait::Look) {
             return false;

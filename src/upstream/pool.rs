@@ -198,13 +198,14 @@ impl Pool {
     }
 
     fn put_back(&self, index: usize, link: Box<Link>) {
+        if self.upstream.max_idle == 0 {
+            return;
+        }
         let mut idle = self.addresses[index].idle.borrow_mut();
         if idle.len() >= self.upstream.max_idle {
             idle.remove(0);
         }
-        if self.upstream.max_idle > 0 {
-            idle.push(Idle { link, since: Instant::now() });
-        }
+        idle.push(Idle { link, since: Instant::now() });
     }
 }
 
