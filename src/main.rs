@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// A request makes and frees some twenty small pieces of memory; with the C library's allocator that
-/// is a tenth of the time spent outside of the kernel.
+/// A request makes and frees some twenty small pieces of memory; with the C library's allocator
+/// that is a tenth of the time spent outside of the kernel.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
