@@ -30,6 +30,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use notify::RecommendedWatcher;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -77,11 +78,13 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
     }
     drop((plan_receiver, spread));
     let signals = runtime.block_on(async { Signals::new() }).map_err(cannot_start)?;
+    // Before anybody is told that it serves: a change after that is one to take over.
+    let (_watcher, changes) = watch(&source);
     for address in &addresses {
         tracing::info!("listening on {address}");
     }
     ready(&addresses);
-    let ended = runtime.block_on(control(Arc::new(source), plans, stop, signals, workers));
+    let ended = runtime.block_on(control(Arc::new(source), changes, plans, stop, signals, workers));
     // Not waiting for workers that are told to end at once.
     runtime.shutdown_background();
     ended?;
@@ -122,15 +125,9 @@ impl StopSignals {
     }
 }
 
-/// Reloads and stops the workers as signals and the folder say.
-async fn control(
-    source: Arc<Source>,
-    plans: watch::Sender<Arc<Plan>>,
-    stop: watch::Sender<bool>,
-    mut signals: Signals,
-    workers: Vec<JoinHandle<io::Result<()>>>,
-) -> Result<(), Failure> {
-    let (_watcher, mut changes) = match &source.folder {
+/// Watches the folder of the configuration, if there is one; the watch ends with the watcher.
+fn watch(source: &Source) -> (Option<RecommendedWatcher>, Option<mpsc::Receiver<()>>) {
+    match &source.folder {
         Some(folder) => match reload::watch_folder(folder) {
             Ok((watcher, changes)) => (Some(watcher), Some(changes)),
             Err(error) => {
@@ -139,7 +136,18 @@ async fn control(
             }
         },
         None => (None, None),
-    };
+    }
+}
+
+/// Reloads and stops the workers as signals and the folder say.
+async fn control(
+    source: Arc<Source>,
+    mut changes: Option<mpsc::Receiver<()>>,
+    plans: watch::Sender<Arc<Plan>>,
+    stop: watch::Sender<bool>,
+    mut signals: Signals,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+) -> Result<(), Failure> {
     let mut ended = tokio::task::spawn_blocking(move || join(workers));
     loop {
         tokio::select! {
