@@ -50,20 +50,18 @@ pub(crate) fn retain(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName) 
 /// The fields that are for the next hop only (RFC 9110, section 7.6.1): those that always are, and
 /// those that `Connection` names.
 pub(crate) struct HopByHop {
-    nominated: Vec<String>,
+    nominated: Vec<Vec<u8>>,
 }
 
 impl HopByHop {
     /// Those of one message.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let nominated = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
-            .filter(|option| !IDLE_OPTIONS.iter().any(|idle| idle.eq_ignore_ascii_case(option)))
-            .map(str::to_owned)
+        let is_idle = |option: &[u8]| {
+            IDLE_OPTIONS.iter().any(|idle| option.eq_ignore_ascii_case(idle.as_bytes()))
+        };
+        let nominated = options(headers, &CONNECTION)
+            .filter(|option| !is_idle(option))
+            .map(<[u8]>::to_owned)
             .collect();
         Self { nominated }
     }
@@ -72,13 +70,16 @@ impl HopByHop {
     pub(crate) fn contains(&self, name: &HeaderName) -> bool {
         match name.as_str().len() {
             2 | 7 | 10 | 16..=19 if ALWAYS.contains(name) => true,
-            _ => self.nominated.iter().any(|option| option.eq_ignore_ascii_case(name.as_str())),
+            _ => {
+                let name = name.as_str().as_bytes();
+                self.nominated.iter().any(|option| option.eq_ignore_ascii_case(name))
+            }
         }
     }
 }
 
 /// Fields that are always for the next hop only, whether `Connection` names them or not.
-const ALWAYS: [HeaderName; 8] = [
+pub(crate) const ALWAYS: [HeaderName; 8] = [
     CONNECTION,
     TE,
     TRANSFER_ENCODING,
@@ -108,12 +109,16 @@ pub(crate) fn is_media_type(headers: &HeaderMap, field: &HeaderName, lower_case:
         .is_some_and(|start| start.eq_ignore_ascii_case(lower_case.as_bytes()))
 }
 
-/// Whether a list of options, such as that of `Connection` or `Upgrade`, holds this one.
-pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, option: &str) -> bool {
+/// Whether a field that lists options, such as `Connection` or `Upgrade`, lists this one.
+pub(crate) fn lists(headers: &HeaderMap, field: &HeaderName, option: &str) -> bool {
+    options(headers, field).any(|listed| listed.eq_ignore_ascii_case(option.as_bytes()))
+}
+
+/// The members of a list (RFC 9110, section 5.6.1), whatever bytes they hold.
+fn options<'a>(headers: &'a HeaderMap, field: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers
-        .get_all(name)
+        .get_all(field)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|listed| listed.trim().eq_ignore_ascii_case(option))
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
 }

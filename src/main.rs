@@ -5,11 +5,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// A request makes and frees some twenty small pieces of memory; with the C library's allocator
-/// that is a tenth of the time spent outside of the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = keygate::cli::Arguments::parse();
     match keygate::cli::run(arguments, &mut std::io::stdout()) {

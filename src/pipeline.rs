@@ -60,9 +60,10 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     };
     let worker = Rc::clone(&client.worker);
     let mut response = match sent {
-        Ok((Forwarded::Response(mut head, body), admitted)) => {
-            finish(&served, &admitted, &mut head, &mut record);
-            Response::from_parts(head, Answer::streaming(body, record, client))
+        Ok((Forwarded::Response(mut response, body), admitted)) => {
+            worker.recycle_headers(head.headers);
+            finish(&served, &admitted, &mut response, &mut record);
+            Response::from_parts(response, Answer::streaming(body, record, client))
         }
         Ok((Forwarded::Switched(mut head, lease), admitted)) => {
             finish(&served, &admitted, &mut head, &mut record);

@@ -10,7 +10,7 @@ use http::header::{FORWARDED, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 
-use crate::headers::{self, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER, X_REAL_IP};
+use crate::headers::{self, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER};
 use crate::reply::Cause;
 
 /// Whom a request is for: the checked `Host`.
@@ -156,14 +156,19 @@ fn is_forwarding(name: &HeaderName) -> bool {
     match name.as_bytes().first() {
         Some(b'f') => headers::is_alias(name, FORWARDED.as_str()),
         Some(b'x') => {
-            name.get(..X_FORWARDED.len()).is_some_and(|start| headers::is_alias(start, X_FORWARDED))
-                || headers::is_alias(name, X_REAL_IP.as_str())
+            let start = name.get(..X_FORWARDED.len());
+            start.is_some_and(|start| headers::is_alias(start, X_FORWARDED))
+                || PROXYS.iter().any(|own| headers::is_alias(name, own))
         }
         _ => false,
     }
 }
 
 const X_FORWARDED: &str = "x-forwarded-";
+
+/// Other fields that say what a request was before a proxy changed it. The last two make some
+/// origins serve another path than the one that was routed (CVE-2018-14773).
+const PROXYS: [&str; 4] = ["x-real-ip", "x-request-id", "x-original-url", "x-rewrite-url"];
 
 #[cfg(test)]
 mod tests {
@@ -232,11 +237,11 @@ mod tests {
 
     #[test]
     fn only_a_trusted_proxy_names_the_client() {
-        for name in ["X-Forwarded-For", "x-forwarded-prefix", "X-Real-IP", "Forwarded"] {
+        for name in ["X-Forwarded-For", "x-forwarded-prefix", "X-Real-IP", "X-Rewrite-URL"] {
             check_disowned(name, false, true);
             check_disowned(name, true, false);
         }
-        for name in ["X_Forwarded_Host", "X-Forwarded_For", "X.Real.IP"] {
+        for name in ["X_Forwarded_Host", "X-Forwarded_For", "X.Real.IP", "X_Request_Id"] {
             check_disowned(name, false, true);
             check_disowned(name, true, true);
         }

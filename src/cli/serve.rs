@@ -13,22 +13,41 @@ use crate::reload::Source;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration: a file, or a folder of *.toml [default: config]
-    #[arg(long, value_name = "PATH", env = "KEYGATE_CONFIG", conflicts_with = "upstream")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "KEYGATE_CONFIG",
+        hide_env_values = true,
+        conflicts_with = "upstream"
+    )]
     config: Option<PathBuf>,
     /// Serve without files, with the key from API_KEY or API_KEY_FILE: where to forward
-    #[arg(long, value_name = "URL", env = "KEYGATE_UPSTREAM")]
+    #[arg(long, value_name = "URL", env = "KEYGATE_UPSTREAM", hide_env_values = true)]
     upstream: Option<String>,
     /// Where to listen [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", env = "KEYGATE_LISTEN", requires = "upstream")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "KEYGATE_LISTEN",
+        hide_env_values = true,
+        requires = "upstream"
+    )]
     listen: Option<String>,
     /// The header that carries the key [default: X-API-Key, and Authorization: Bearer]
-    #[arg(long, value_name = "NAME", env = "KEYGATE_HEADER", requires = "upstream")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "KEYGATE_HEADER",
+        hide_env_values = true,
+        requires = "upstream"
+    )]
     header: Option<String>,
     /// The query parameter that carries the key
     #[arg(
         long,
         value_name = "NAME",
         env = "KEYGATE_QUERY",
+        hide_env_values = true,
         requires = "upstream",
         conflicts_with = "header"
     )]
@@ -38,6 +57,7 @@ pub struct Args {
         long,
         value_name = "PATH",
         env = "KEYGATE_OPEN",
+        hide_env_values = true,
         requires = "upstream",
         value_delimiter = ','
     )]

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::headers::{Framing, trailer_may_pass};
-use crate::server::clock::{Deadlines, Wait};
+use crate::server::clock::Wait;
 use crate::server::connection::Client;
 use crate::server::worker::Served;
 use crate::upstream::pool::Lease;
@@ -130,8 +130,10 @@ impl Streaming {
             return Poll::Pending;
         };
         deadlines.clear(Wait::Body);
-        // The upstream's time to answer counts from the last piece that it was sent.
+        // The upstream's time to answer counts from the last piece that it was sent, and a client
+        // that is still sending need not read yet.
         deadlines.clear(Wait::Upstream);
+        deadlines.clear(Wait::Write);
         match frame {
             None => {
                 self.client.read_whole();
@@ -207,15 +209,14 @@ fn filter_trailers(frame: Frame<Bytes>, served: &Served) -> Frame<Bytes> {
     Frame::trailers(passed)
 }
 
-/// A response's body and the connection it comes from, which is driven here and nowhere else: a
-/// client that goes away drops both, and with them the upstream's request.
+/// A response's body; the connection it comes from is the client's [`Client::lease`] until the body
+/// ends, and is driven here. A client that goes away drops both, and with them the upstream's
+/// request.
 pub(crate) struct UpstreamBody {
     inner: Incoming,
-    /// Given back at the end of the body; until then it belongs to this response.
-    lease: Option<Lease>,
     /// Why it broke off; told only after everything before has been written to the client.
     broken: bool,
-    deadlines: Rc<Deadlines>,
+    client: Rc<Client>,
     served: Rc<Served>,
 }
 
@@ -224,34 +225,37 @@ impl UpstreamBody {
     pub(crate) fn new(
         inner: Incoming,
         lease: Lease,
-        deadlines: Rc<Deadlines>,
+        client: Rc<Client>,
         served: Rc<Served>,
     ) -> Self {
-        let mut body = Self { inner, lease: Some(lease), broken: false, deadlines, served };
-        if body.inner.is_end_stream() {
+        let ended = inner.is_end_stream();
+        *client.lease.borrow_mut() = Some(lease);
+        let body = Self { inner, broken: false, client, served };
+        if ended {
             body.give_back();
         }
         body
     }
 
-    fn give_back(&mut self) {
-        self.deadlines.clear(Wait::Upstream);
-        if let Some(lease) = self.lease.take() {
+    /// Ends the response's claim on the connection, which may carry the next request.
+    fn give_back(&self) {
+        self.client.deadlines.clear(Wait::Upstream);
+        if let Some(lease) = self.client.lease.take() {
             lease.give_back();
         }
     }
 
-    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.deadlines.clear(Wait::Upstream);
-        self.lease = None;
-        Poll::Ready(Some(Err(error)))
+    /// Ends the response's claim on the connection, and the connection.
+    fn give_up(&self) {
+        self.client.deadlines.clear(Wait::Upstream);
+        drop(self.client.lease.take());
     }
 
     /// hyper throws away what it has not written yet when a body fails: the failure is told in the
     /// next round, so that the last event before it reaches the client.
     fn break_off(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.broken = true;
-        self.lease = None;
+        self.give_up();
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -260,10 +264,9 @@ impl UpstreamBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { inner, lease, .. } = self;
-        match lease {
-            Some(lease) => lease.poll_body(inner, cx),
-            None => Pin::new(inner).poll_frame(cx),
+        match &mut *self.client.lease.borrow_mut() {
+            Some(lease) => lease.poll_body(&mut self.inner, cx),
+            None => Pin::new(&mut self.inner).poll_frame(cx),
         }
     }
 }
@@ -280,15 +283,16 @@ impl Body for UpstreamBody {
             return Poll::Ready(Some(Err(BodyError::Upstream)));
         }
         let Poll::Ready(frame) = self.poll_inner(cx) else {
-            if self.deadlines.passed(Wait::Upstream) {
-                return self.fail(BodyError::UpstreamStalled);
+            if self.client.deadlines.passed(Wait::Upstream) {
+                self.give_up();
+                return Poll::Ready(Some(Err(BodyError::UpstreamStalled)));
             }
-            if let Some(lease) = &self.lease {
-                self.deadlines.start(Wait::Upstream, lease.upstream().read_timeout);
+            if let Some(lease) = &*self.client.lease.borrow() {
+                self.client.deadlines.start(Wait::Upstream, lease.upstream().read_timeout);
             }
             return Poll::Pending;
         };
-        self.deadlines.clear(Wait::Upstream);
+        self.client.deadlines.clear(Wait::Upstream);
         match frame {
             None => {
                 self.give_back();
@@ -315,6 +319,6 @@ impl Body for UpstreamBody {
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
-        self.deadlines.clear(Wait::Upstream);
+        self.give_up();
     }
 }

@@ -53,15 +53,17 @@ pub(crate) struct Passage<'a> {
     pub(crate) expects_continue: bool,
 }
 
-/// Builds the header fields of the request that goes upstream. The client's keep their order; those
-/// that keygate sets stand at the end, and nothing that the client sent can remove them.
+/// Writes the header fields of the request that goes upstream into an empty map. The client's keep
+/// their order; those that keygate sets stand at the end, and nothing that the client sent can
+/// remove them.
 pub(crate) fn upstream_headers(
+    mut sent: HeaderMap,
     head: &request::Parts,
     host_sent: Option<&HeaderValue>,
     passage: &Passage<'_>,
     cx: &Cx,
 ) -> HeaderMap {
-    let mut sent = HeaderMap::with_capacity(head.headers.len() + OWN_FIELDS);
+    sent.reserve(head.headers.len() + OWN_FIELDS);
     if let Some(host) = host_sent {
         sent.insert(HOST, host.clone());
     }
@@ -276,6 +278,7 @@ pub(crate) fn trailer_may_pass(name: &HeaderName, credentials: &[HeaderName]) ->
         TRANSFER_ENCODING,
     ];
     !NEVER.contains(name)
+        && !headers::ALWAYS.contains(name)
         && !screen::is_reserved(name)
         && !credentials.iter().any(|own| headers::is_alias(own.as_str(), name.as_str()))
 }
@@ -350,7 +353,7 @@ mod tests {
         for name in ["content-length", "host", "authorization", "x-api-key", "x_api_key"] {
             check_trailer(name, false);
         }
-        for name in ["x-forwarded-for", "x-consumer-username", "x_consumer_username"] {
+        for name in ["x-forwarded-for", "x_consumer_username", "proxy-authorization", "te"] {
             check_trailer(name, false);
         }
     }

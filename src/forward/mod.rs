@@ -79,7 +79,9 @@ pub(crate) async fn send(
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = origin_form(&head.uri);
-        *request.headers_mut() = headers::upstream_headers(head, host, &passage, &admitted.cx);
+        let empty = client.worker.empty_headers();
+        *request.headers_mut() =
+            headers::upstream_headers(empty, head, host, &passage, &admitted.cx);
         if head.version == Version::HTTP_11 {
             client.interim.listen(&mut request);
         }
@@ -194,7 +196,7 @@ fn accept(
     if switching {
         return Ok(Forwarded::Switched(head, lease));
     }
-    let body = UpstreamBody::new(body, lease, Rc::clone(&client.deadlines), Rc::clone(served));
+    let body = UpstreamBody::new(body, lease, Rc::clone(client), Rc::clone(served));
     Ok(Forwarded::Response(head, body))
 }
 

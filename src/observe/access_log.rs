@@ -5,8 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Method, StatusCode, Uri};
@@ -23,8 +22,12 @@ const BATCHES: usize = 256;
 /// The thread that writes. It ends when every [`AccessLog`] of it is gone.
 pub struct Writer {
     batches: SyncSender<Vec<u8>>,
-    thread: JoinHandle<()>,
+    /// Closed when the thread has written everything.
+    done: Receiver<()>,
 }
+
+/// How long the end waits for a sink that takes nothing: a stop must not hang on a stuck reader.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Writer {
     /// Starts the thread.
@@ -33,8 +36,11 @@ impl Writer {
     /// When no thread can be started.
     pub fn start(mut sink: impl Write + Send + 'static) -> std::io::Result<Self> {
         let (batches, incoming): (_, Receiver<Vec<u8>>) = mpsc::sync_channel(BATCHES);
-        let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || {
+        let (finished, done) = mpsc::channel();
+        std::thread::Builder::new().name("access-log".into()).spawn(move || {
             let mut broken = false;
+            // Dropped, and so told, when the loop has ended.
+            let _finished: Sender<()> = finished;
             for batch in incoming {
                 let written = sink.write_all(&batch).and_then(|()| sink.flush());
                 if let Err(error) = &written
@@ -45,7 +51,7 @@ impl Writer {
                 broken = written.is_err();
             }
         })?;
-        Ok(Self { batches, thread })
+        Ok(Self { batches, done })
     }
 
     /// One worker's end.
@@ -59,11 +65,12 @@ impl Writer {
         }
     }
 
-    /// Waits until everything that was handed over is written.
+    /// Waits until everything that was handed over is written, for a while.
     pub fn finish(self) {
         drop(self.batches);
-        // The thread does not panic; if it did, its last words are in the log already.
-        let _ = self.thread.join();
+        if self.done.recv_timeout(FINISH_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the access log takes nothing; its last lines are lost");
+        }
     }
 }
 
@@ -238,7 +245,23 @@ impl Line<'_> {
     /// The path and query, with the credential's value masked.
     fn target(&self, out: &mut Vec<u8>) {
         let target = self.uri.path_and_query().map_or("/", |target| target.as_str());
+        let start = out.len();
         query::mask(target.as_bytes(), self.masked, out);
+        if !out[start..].iter().all(u8::is_ascii_graphic) {
+            escape(start, out);
+        }
+    }
+}
+
+/// Escapes what could end a line or command a terminal: a target that is refused may hold any
+/// character (CWE-117).
+fn escape(start: usize, out: &mut Vec<u8>) {
+    for byte in out.split_off(start) {
+        match byte {
+            b'!'..=b'~' => out.push(byte),
+            // Writing to a vector cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
     }
 }
 

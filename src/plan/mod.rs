@@ -68,6 +68,12 @@ impl Plan {
         if self.workers != other.workers {
             fields.push("workers");
         }
+        if self.server.max_connections != other.server.max_connections {
+            fields.push("max_connections");
+        }
+        if self.log.format != other.log.format {
+            fields.push("format");
+        }
         fields
     }
 }

@@ -4,11 +4,17 @@
 //! that one of them does is a [`STEPS`] entry here; the readings of a path are what any sequence
 //! of the steps makes of it.
 
-/// The most readings a path may have; an honest one has a handful.
-const READINGS_LIMIT: usize = 96;
+use std::ops::RangeInclusive;
 
-/// The most bytes that all readings of a path may have together; it bounds the time they take.
-const BYTES_LIMIT: usize = 64 * 1024;
+/// The most readings a path may have; an honest one has a handful.
+const READINGS_LIMIT: usize = 32;
+
+/// The most bytes that all readings of a path may have together: [`FEW`] times its own, within
+/// these bounds. Whoever sends a path must not take much more time with it than sending it takes.
+const BYTES_LIMIT: RangeInclusive<usize> = 8 * 1024..=64 * 1024;
+
+/// How many readings even a long path may have.
+const FEW: usize = 6;
 
 /// Something that a server may do to a path: what it makes of it, or none if it changes nothing.
 type Step = fn(&[u8]) -> Option<Vec<u8>>;
@@ -86,6 +92,7 @@ impl Shape {
 
 /// All readings of a path, itself the first; none when there are too many to look at.
 pub(super) fn readings(path: Vec<u8>) -> Option<Vec<Vec<u8>>> {
+    let most_bytes = (FEW * path.len()).clamp(*BYTES_LIMIT.start(), *BYTES_LIMIT.end());
     let mut bytes = path.len();
     let mut all = vec![path];
     let mut next = 0;
@@ -96,7 +103,7 @@ pub(super) fn readings(path: Vec<u8>) -> Option<Vec<Vec<u8>>> {
                 continue;
             }
             bytes += reading.len();
-            if all.len() == READINGS_LIMIT || bytes > BYTES_LIMIT {
+            if all.len() == READINGS_LIMIT || bytes > most_bytes {
                 return None;
             }
             all.push(reading);

@@ -59,19 +59,19 @@ impl Clock {
         }
     }
 
-    /// Ticks for ever, calling `every_tick` each time; rests while nothing is watched.
-    pub(crate) async fn run(&self, mut every_tick: impl FnMut()) {
+    /// Ticks for ever, calling `every_tick` each time; rests while nothing is watched and that says
+    /// that it has nothing to do.
+    pub(crate) async fn run(&self, mut every_tick: impl FnMut() -> bool) {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.watched.borrow().is_empty() {
-                every_tick();
-                self.appeared.notified().await;
-            }
             interval.tick().await;
             self.read();
             self.look();
-            every_tick();
+            let busy = every_tick();
+            if !busy && self.watched.borrow().is_empty() {
+                self.appeared.notified().await;
+            }
         }
     }
 
@@ -134,6 +134,11 @@ impl Deadlines {
     /// The wait is over.
     pub(crate) fn clear(&self, wait: Wait) {
         self.due_ms[wait as usize].set(0);
+    }
+
+    /// Whether the wait goes on.
+    pub(crate) fn is_set(&self, wait: Wait) -> bool {
+        self.due_ms[wait as usize].get() != 0
     }
 
     /// Whether the wait has lasted too long.

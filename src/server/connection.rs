@@ -25,6 +25,7 @@ use crate::forward::{self, interim::Interim};
 use crate::pipeline;
 use crate::plan::ServerLimits;
 use crate::socket::{SharedSocket, Socket};
+use crate::upstream::pool::Lease;
 
 /// How much of a message is buffered beyond the longest head.
 const BUFFER_SIZE: usize = 64 * 1024;
@@ -62,6 +63,8 @@ pub(crate) struct Client {
     phase: Cell<Phase>,
     /// Whether the client may still be sending a request that is not going to be read.
     unread: Cell<bool>,
+    /// The upstream's connection whose response is being streamed.
+    pub(crate) lease: RefCell<Option<Lease>>,
     /// What takes the place of HTTP after a `101`.
     tunnel: RefCell<Option<Tunnel>>,
     /// What the upstream said before its response.
@@ -93,6 +96,7 @@ impl Client {
             socket,
             phase: Cell::new(Phase::Head),
             unread: Cell::new(true),
+            lease: RefCell::default(),
             tunnel: RefCell::default(),
             interim: Arc::default(),
             hints: RefCell::default(),
@@ -122,6 +126,17 @@ impl Client {
         } else {
             let timeout = self.worker.served().plan.server.keepalive_timeout;
             self.deadlines.set(Wait::Request, timeout);
+        }
+    }
+
+    /// Goes on with an upload while the client takes nothing of the response: hyper asks for no
+    /// more of a response that it cannot write, and the request's body moves only when that is
+    /// asked for. A client that sends everything before it reads anything would wait for ever.
+    fn drive_upload(&self, cx: &Context<'_>) {
+        if self.deadlines.is_set(Wait::Write)
+            && let Some(lease) = &mut *self.lease.borrow_mut()
+        {
+            lease.drive(cx);
         }
     }
 
@@ -187,6 +202,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAdd
             }
         }
         let polled = Pin::new(&mut connection).poll(cx);
+        client.drive_upload(cx);
         // Asked after the poll: what came in time counts, however late it is looked at.
         let late = client.deadlines.passed(Wait::Request) || client.deadlines.passed(Wait::Write);
         if polled.is_pending() && (late || client.is_gone()) {
@@ -236,7 +252,8 @@ impl ClientIo {
         self.socket.into_inner()
     }
 
-    /// Bounds how long the client may leave no room to write.
+    /// Bounds how long the client may leave no room to write: only bytes that it took, or that
+    /// there are none left, end the wait.
     fn watch_write<T>(&self, polled: Poll<T>) -> Poll<T> {
         match polled {
             Poll::Pending => self.client.deadlines.start(Wait::Write, self.write_timeout),
@@ -289,7 +306,10 @@ impl Write for ClientIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let hinted = self.poll_hints(cx);
-        ready!(self.watch_write(hinted))?;
+        if hinted.is_pending() {
+            return self.watch_write(Poll::Pending);
+        }
+        ready!(hinted)?;
         self.flushed = false;
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         self.watch_write(written)

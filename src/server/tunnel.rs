@@ -39,7 +39,7 @@ impl Tunnel {
         deadlines: &Rc<Deadlines>,
     ) {
         let timeout = self.lease.upstream().read_timeout;
-        let (upstream, late) = self.lease.into_stream().await;
+        let (upstream, late, _slot) = self.lease.into_stream().await;
         let (client_read, mut client_write) = split(Watched::new(client, deadlines, timeout));
         let upstream = Watched::new(upstream, deadlines, timeout);
         let received = Rc::clone(&upstream.received);

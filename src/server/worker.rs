@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use super::clock::Clock;
 use crate::observe::access_log::AccessLog;
@@ -43,6 +43,10 @@ impl Served {
 /// connection and some memory, and whoever guesses must not be able to take all of it.
 const MAX_DELAYED: usize = 10_000;
 
+/// How many maps of header fields are kept for the next requests, and how large they may be.
+const MAX_SPARE: usize = 64;
+const MAX_SPARE_CAPACITY: usize = 64;
+
 /// How often idle connections to upstreams are looked at: once a second.
 const TICKS_PER_SWEEP: u32 = 10;
 
@@ -77,6 +81,7 @@ pub(crate) struct Worker {
     pub(crate) delays: Arc<Delays>,
     served: RefCell<Rc<Served>>,
     random: RefCell<fastrand::Rng>,
+    spare_headers: RefCell<Vec<HeaderMap>>,
     ticks: Cell<u32>,
     stopping: Cell<bool>,
 }
@@ -90,6 +95,7 @@ impl Worker {
             delays,
             served: RefCell::new(Rc::new(Served::new(plan, None))),
             random: RefCell::new(fastrand::Rng::new()),
+            spare_headers: RefCell::default(),
             ticks: Cell::new(0),
             stopping: Cell::new(false),
         })
@@ -118,15 +124,29 @@ impl Worker {
         self.stopping.get()
     }
 
-    /// What has to be done now and then.
-    pub(crate) fn tick(&self) {
+    /// What has to be done now and then; says whether there will be more to do.
+    pub(crate) fn tick(&self) -> bool {
         self.access_log.flush();
         self.ticks.set(self.ticks.get().wrapping_add(1));
-        if !self.ticks.get().is_multiple_of(TICKS_PER_SWEEP) {
-            return;
+        let served = self.served();
+        if self.ticks.get().is_multiple_of(TICKS_PER_SWEEP) {
+            served.pools.iter().for_each(|pool| pool.sweep());
         }
-        for pool in &self.served().pools {
-            pool.sweep();
+        served.pools.iter().any(|pool| pool.has_idle())
+    }
+
+    /// An empty map, with the memory of one that is no longer needed if there is any: the fields of
+    /// a request are written anew for its upstream, and a new map costs a few hundred instructions.
+    pub(crate) fn empty_headers(&self) -> HeaderMap {
+        self.spare_headers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps the memory of a map that is no longer needed, unless it has grown large.
+    pub(crate) fn recycle_headers(&self, mut headers: HeaderMap) {
+        let mut spare = self.spare_headers.borrow_mut();
+        if spare.len() < MAX_SPARE && headers.capacity() <= MAX_SPARE_CAPACITY {
+            headers.clear();
+            spare.push(headers);
         }
     }
 

@@ -119,17 +119,15 @@ impl Pool {
     /// # Errors
     /// What the last address said; it has been logged.
     pub(crate) async fn lease(self: &Rc<Self>, fresh: bool) -> std::io::Result<Lease> {
-        let mut tried = vec![false; self.addresses.len()];
+        let mut tried = Vec::new();
         let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
         while let Some(index) = self.choose(&tried) {
-            tried[index] = true;
+            let slot = Slot::take(self, index);
             if !fresh && let Some(link) = self.addresses[index].checkout().await {
-                return Ok(Lease { link, slot: Slot::take(self, index), reused: true });
+                return Ok(Lease { link, slot, reused: true });
             }
             match self.connect(index).await {
-                Ok(link) => {
-                    return Ok(Lease { link, slot: Slot::take(self, index), reused: false });
-                }
+                Ok(link) => return Ok(Lease { link, slot, reused: false }),
                 Err(error) => {
                     self.addresses[index].trouble.say(|before| {
                         let upstream = &*self.upstream.name;
@@ -137,6 +135,7 @@ impl Pool {
                         tracing::warn!(upstream, ?address, %error, before, "cannot connect");
                     });
                     last = error;
+                    tried.push(index);
                 }
             }
         }
@@ -145,9 +144,9 @@ impl Pool {
 
     /// The address whose turn it is, among those not tried yet; those that refused of late come
     /// last.
-    fn choose(&self, tried: &[bool]) -> Option<usize> {
-        if let [only] = tried {
-            return (!only).then_some(0);
+    fn choose(&self, tried: &[usize]) -> Option<usize> {
+        if self.addresses.len() == 1 {
+            return tried.is_empty().then_some(0);
         }
         let candidates = |eligible: &dyn Fn(usize, &Address) -> bool| -> Vec<Candidate> {
             let known = self.addresses.iter().zip(&self.upstream.addrs).enumerate();
@@ -155,7 +154,7 @@ impl Pool {
                 .map(|(index, (address, addr))| Candidate {
                     weight: addr.weight,
                     active: address.active.get(),
-                    eligible: !tried[index] && eligible(index, address),
+                    eligible: !tried.contains(&index) && eligible(index, address),
                 })
                 .collect()
         };
@@ -185,6 +184,11 @@ impl Pool {
         let wakes = Arc::<LinkWaker>::default();
         let waker = Waker::from(Arc::clone(&wakes));
         Ok(Box::new(Link { sender, connection, socket, waker, wakes, closed: false }))
+    }
+
+    /// Whether there are idle connections.
+    pub(crate) fn has_idle(&self) -> bool {
+        self.addresses.iter().any(|address| !address.idle.borrow().is_empty())
     }
 
     /// Drops idle connections that are closed, or have been idle for too long.
@@ -258,7 +262,7 @@ pub(crate) struct Lease {
 }
 
 /// A request's place in the count of its address.
-struct Slot {
+pub(crate) struct Slot {
     pool: Rc<Pool>,
     index: usize,
 }
@@ -350,15 +354,15 @@ impl Lease {
     }
 
     /// Takes the stream out of a connection that has switched protocols, with the bytes that came
-    /// after the response's head.
-    pub(crate) async fn into_stream(self) -> (SharedSocket, Bytes) {
-        let Self { mut link, .. } = self;
+    /// after the response's head, and the place that it goes on taking.
+    pub(crate) async fn into_stream(self) -> (SharedSocket, Bytes, Slot) {
+        let Self { mut link, slot, .. } = self;
         poll_fn(|cx| {
             link.drive(cx);
             if link.closed { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         let Parts { io, read_buf, .. } = link.connection.into_parts();
-        (io.into_inner(), read_buf)
+        (io.into_inner(), read_buf, slot)
     }
 }

@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, request};
 use zeroize::Zeroize;
 
@@ -131,9 +131,13 @@ impl KeyAuth {
     }
 }
 
-/// A preflight as browsers send it (Fetch, section 3.2.2); a bare `OPTIONS` is none.
+/// A preflight as browsers send it (Fetch, section 3.2.2); a bare `OPTIONS` is none, and neither is
+/// one with a body.
 fn is_preflight(head: &request::Parts) -> bool {
+    let length = head.headers.get(CONTENT_LENGTH);
     head.method == Method::OPTIONS
+        && length.is_none_or(|length| length == "0")
+        && !head.headers.contains_key(TRANSFER_ENCODING)
         && head.headers.contains_key(ORIGIN)
         && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
