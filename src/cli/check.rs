@@ -18,7 +18,7 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     let wrong = |problems: config::problem::Problems| Failure::configuration(problems.to_string());
     let environment = Environment::read(Path::new("")).map_err(wrong)?;
-    let config = config::load(&args.config.config, &environment).map_err(wrong)?;
+    let config = config::load(&args.config.resolve(&environment), &environment).map_err(wrong)?;
     let plan = plan::compile(&config, None).map_err(wrong)?;
     let closed = |error: std::io::Error| Failure::runtime(format!("cannot write: {error}"));
     write_table(&config, out).map_err(closed)?;

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Environment;
+
 /// Lets a request through to an HTTP API only with a valid API key.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
@@ -41,9 +43,17 @@ const DEFAULT_CONFIG: &str = "config";
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
 pub struct ConfigPath {
-    /// The configuration: a file, or a folder of *.toml
-    #[arg(long, value_name = "PATH", env = "KEYGATE_CONFIG", default_value = DEFAULT_CONFIG)]
-    pub config: PathBuf,
+    /// The configuration: a file, or a folder of *.toml [default: config]
+    #[arg(long, value_name = "PATH", env = "KEYGATE_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+}
+
+impl ConfigPath {
+    /// Where the configuration is, by the command line, the environment or `.env`.
+    fn resolve(&self, environment: &Environment) -> PathBuf {
+        let written = environment.value("KEYGATE_CONFIG").map(PathBuf::from);
+        self.config.clone().or(written).unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG))
+    }
 }
 
 /// Why a command ended without doing its work.
@@ -73,7 +83,7 @@ pub fn run(arguments: Arguments, out: &mut dyn Write) -> Result<(), Failure> {
         Some(Command::Check(args)) => check::run(&args, out),
         Some(Command::Keygen(args)) => keygen::run(&args, out),
         Some(Command::Demo(args)) => demo::run(&args, out),
-        Some(Command::Serve(args)) => serve::run(&args),
-        None => serve::run(&arguments.serve),
+        Some(Command::Serve(args)) => serve::run(args),
+        None => serve::run(arguments.serve),
     }
 }

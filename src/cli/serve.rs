@@ -64,13 +64,52 @@ pub struct Args {
     open: Vec<String>,
 }
 
+impl Args {
+    /// Takes from `.env` what neither the command line nor the real environment says.
+    fn or(mut self, environment: &Environment) -> Self {
+        let value = |name| environment.value(name).map(str::to_owned);
+        if self.config.is_none() && self.upstream.is_none() {
+            self.config = value("KEYGATE_CONFIG").map(PathBuf::from);
+            self.upstream = value("KEYGATE_UPSTREAM");
+        }
+        self.listen = self.listen.or_else(|| value("KEYGATE_LISTEN"));
+        if self.header.is_none() && self.query.is_none() {
+            self.header = value("KEYGATE_HEADER");
+            self.query = value("KEYGATE_QUERY");
+        }
+        if self.open.is_empty() {
+            let open = value("KEYGATE_OPEN").unwrap_or_default();
+            self.open.extend(open.split(',').filter(|path| !path.is_empty()).map(str::to_owned));
+        }
+        self
+    }
+}
+
 /// Serves until a signal says stop.
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: Args) -> Result<(), Failure> {
+    let environment = environment().map_err(Failure::configuration)?;
+    let args = args.or(&environment);
+    exclusive(
+        ("KEYGATE_CONFIG", args.config.is_some()),
+        ("KEYGATE_UPSTREAM", args.upstream.is_some()),
+    )?;
+    exclusive(("KEYGATE_HEADER", args.header.is_some()), ("KEYGATE_QUERY", args.query.is_some()))?;
     let source = match &args.upstream {
-        Some(upstream) => source_without_files(args, upstream),
+        Some(upstream) => source_without_files(&args, upstream),
         None => source_of_files(args.config.as_deref().unwrap_or(Path::new(super::DEFAULT_CONFIG))),
     };
     start(source, |_| {})
+}
+
+/// Refuses two settings of `.env` of which one would be ignored; on the command line and in the
+/// real environment the parser does.
+fn exclusive(one: (&str, bool), other: (&str, bool)) -> Result<(), Failure> {
+    match (one, other) {
+        ((one, true), (other, true)) => Err(Failure::configuration(format!(
+            "error: {one} and {other} cannot both be set\n--> .env\n = help: remove one of them"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Loads the first plan and serves; `ready` is told the addresses that are listened on.

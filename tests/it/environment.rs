@@ -150,6 +150,24 @@ fn variables_stand_for_flags() {
 }
 
 #[test]
+fn variables_in_dot_env_stand_for_flags_too() {
+    let origin = Origin::echo();
+    let text = format!(
+        "API_KEY={KEY}\nKEYGATE_UPSTREAM=http://{}\nKEYGATE_LISTEN=127.0.0.1:0\n\
+         KEYGATE_QUERY=token\n",
+        origin.address
+    );
+    let gate = Gate::launch(&[("../.env", &text)], &[], &[]);
+    assert_eq!(gate.send(get(&format!("/x?token={KEY}"), "")).text(), "/x");
+    let folder = tempfile::tempdir().unwrap();
+    let text = "KEYGATE_UPSTREAM=http://127.0.0.1:1\nKEYGATE_CONFIG=conf\n";
+    fs::write(folder.path().join(".env"), text).unwrap();
+    let both = run(&["serve"], folder.path(), &[]);
+    assert_eq!(both.code, Some(1), "{}", both.stderr);
+    assert!(both.stderr.contains("cannot both be set"), "{}", both.stderr);
+}
+
+#[test]
 fn a_dot_env_file_is_read_and_the_environment_wins() {
     let origin = Origin::echo();
     let url = format!("http://{}", origin.address);
