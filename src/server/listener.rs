@@ -5,8 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket as RawSocket, Type};
@@ -132,9 +131,33 @@ impl HandedOver {
     }
 }
 
+/// How many connections each worker has. Workers accept at the same time, so a choice and its
+/// count are one step under a lock; it is taken twice in a connection's life.
+struct Loads {
+    by_worker: Vec<usize>,
+    /// The worker that was given the latest connection.
+    latest: usize,
+}
+
+impl Loads {
+    /// Gives a connection to the worker that has the fewest; among equals, to the next in turn.
+    ///
+    /// The kernel spreads connections over the workers' queues by a hash of the addresses, which
+    /// would leave both connections of a proxy in front on one core half of the time. Turns are
+    /// taken because a connection that is being replaced may still be counted: whoever is then
+    /// given both new ones would have them for long.
+    fn take(&mut self) -> usize {
+        let workers = self.by_worker.len();
+        let in_turn = (1..=workers).map(|turn| (self.latest + turn) % workers);
+        self.latest = in_turn.min_by_key(|&worker| self.by_worker[worker]).unwrap_or_default();
+        self.by_worker[self.latest] += 1;
+        self.latest
+    }
+}
+
 /// How many connections each worker has, and how to give it one.
 pub(crate) struct Spread {
-    loads: Vec<AtomicUsize>,
+    loads: Mutex<Loads>,
     inboxes: Vec<mpsc::UnboundedSender<HandedOver>>,
     capacity: Arc<Semaphore>,
 }
@@ -148,7 +171,7 @@ pub(crate) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.spread.loads[self.worker].fetch_sub(1, Ordering::Relaxed);
+        self.spread.loads().by_worker[self.worker] -= 1;
     }
 }
 
@@ -158,26 +181,23 @@ impl Spread {
         inboxes: Vec<mpsc::UnboundedSender<HandedOver>>,
         max_connections: usize,
     ) -> Arc<Self> {
-        let loads = inboxes.iter().map(|_| AtomicUsize::new(0)).collect();
+        let loads = Mutex::new(Loads { by_worker: vec![0; inboxes.len()], latest: 0 });
         let capacity = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         Arc::new(Self { loads, inboxes, capacity })
     }
 
-    /// A place with the worker that has the fewest connections; with the one that asks, if it is
-    /// among them. Waits while there are as many connections as there may be.
-    ///
-    /// The kernel spreads connections over the workers' queues by a hash of the addresses, which
-    /// would leave both connections of a proxy in front on one core half of the time.
-    async fn place(self: &Arc<Self>, asking: usize) -> Place {
+    fn loads(&self) -> MutexGuard<'_, Loads> {
+        // The counts are whole whatever happened to who held them.
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place with one of the workers. Waits while there are as many connections as there may be.
+    async fn place(self: &Arc<Self>) -> Place {
         let Ok(permit) = Arc::clone(&self.capacity).acquire_owned().await else {
             // Nobody closes the semaphore; if it were closed, nothing more may be accepted.
             std::future::pending().await
         };
-        let load = |worker: usize| self.loads[worker].load(Ordering::Relaxed);
-        let worker = (0..self.loads.len())
-            .min_by_key(|&worker| (load(worker), worker != asking))
-            .unwrap_or(asking);
-        self.loads[worker].fetch_add(1, Ordering::Relaxed);
+        let worker = self.loads().take();
         Place { spread: Arc::clone(self), worker, _permit: permit }
     }
 }
@@ -227,7 +247,7 @@ impl Listener {
         loop {
             match self.accept().await {
                 Ok((socket, peer)) => {
-                    let place = spread.place(asking).await;
+                    let place = spread.place().await;
                     deliver(Accepted { socket, peer, place }, asking, spread, serve);
                 }
                 Err(error) if is_the_clients(&error) => {}
@@ -256,10 +276,9 @@ impl Listener {
         }
         // Ends when nothing has come for a while; `run` itself does not.
         loop {
-            let before =
-                spread.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum::<usize>();
+            let before = spread.loads().by_worker.iter().sum::<usize>();
             let _elapsed = tokio::time::timeout(LAST_LOOK, self.run(asking, spread, serve)).await;
-            let after = spread.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum::<usize>();
+            let after = spread.loads().by_worker.iter().sum::<usize>();
             if after <= before {
                 break;
             }
@@ -304,3 +323,23 @@ const REFUSE_SYN: [SockFilter; 5] = {
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ]
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(by_worker: &[usize], latest: usize, expected: &[usize]) {
+        let mut loads = Loads { by_worker: by_worker.to_vec(), latest };
+        let given: Vec<_> = expected.iter().map(|_| loads.take()).collect();
+        assert_eq!(given, expected);
+    }
+
+    #[test]
+    fn the_least_loaded_worker_gets_the_next_connection_and_equals_take_turns() {
+        check(&[0], 0, &[0, 0]);
+        check(&[0, 0], 0, &[1, 0, 1]);
+        check(&[3, 1], 1, &[1, 1, 0, 1]);
+        check(&[2, 0, 2], 0, &[1, 1, 2, 0, 1]);
+    }
+}

@@ -7,6 +7,7 @@ mod answers;
 mod architecture;
 mod body_limit;
 mod config;
+mod cores;
 mod demo;
 mod environment;
 mod examples;

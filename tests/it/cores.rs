@@ -1,0 +1,44 @@
+//! Work is spread over the workers, also when there are hardly any connections.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::support::reference::reference;
+use crate::support::{Gate, Origin};
+
+const REQUEST: &str = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+/// The processor time of each worker's thread, in nanoseconds.
+fn worker_times(gate: &Gate) -> BTreeMap<String, u64> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", gate.pid())).expect("the process runs");
+    let task = |entry: fs::DirEntry| {
+        let name = fs::read_to_string(entry.path().join("comm")).ok()?;
+        let times = fs::read_to_string(entry.path().join("schedstat")).ok()?;
+        let spent = times.split_whitespace().next()?.parse().ok()?;
+        name.starts_with("worker-").then_some((name, spent))
+    };
+    tasks.flatten().filter_map(task).collect()
+}
+
+/// A proxy in front keeps few connections. The kernel gives both to one worker's socket half of the
+/// time; six times in a row both workers must have their share of the work.
+#[test]
+fn two_connections_are_two_workers_work() {
+    let origin = Origin::echo();
+    let listen = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n";
+    let gate = Gate::with(&[("keygate.toml", &reference(&origin)), ("server.toml", listen)]);
+    for _ in 0..6 {
+        let before = worker_times(&gate);
+        let mut clients = [gate.client(), gate.client()];
+        for _ in 0..150 {
+            for client in &mut clients {
+                assert_eq!(client.send(REQUEST).response().status, 200);
+            }
+        }
+        let after = worker_times(&gate);
+        let spent: Vec<u64> = after.iter().map(|(name, time)| time - before[name]).collect();
+        let total: u64 = spent.iter().sum();
+        assert_eq!(spent.len(), 2, "{after:?}");
+        assert!(spent.iter().all(|&time| time * 5 > total), "{spent:?}");
+    }
+}
