@@ -162,6 +162,17 @@ impl Findings {
         self.warn(table.source, placed(table, fault));
     }
 
+    /// Whether an error was noted within this place of a table: what is wrong with the whole of it
+    /// only follows from that.
+    pub(crate) fn has_error_within(&self, table: &Origin, place: &Range<usize>) -> bool {
+        let is_within = |span: &Range<usize>| place.start <= span.start && span.end <= place.end;
+        self.0
+            .iter()
+            .filter(|finding| finding.source == table.source)
+            .filter(|finding| finding.severity == Severity::Error)
+            .any(|finding| finding.fault.span.as_ref().is_some_and(is_within))
+    }
+
     /// Whether any error was noted.
     pub(crate) fn has_errors(&self) -> bool {
         self.0.iter().any(|finding| finding.severity == Severity::Error)

@@ -124,8 +124,12 @@ impl Compiler<'_> {
         }
     }
 
-    /// Notes faults whose messages may quote a value.
-    pub(super) fn faults_in(&mut self, table: &Origin, faults: Vec<Fault>) {
+    /// Notes faults whose messages may quote a value, unless they follow from one that is noted.
+    pub(super) fn faults_in(&mut self, table: &Origin, mut faults: Vec<Fault>) {
+        let before = &self.config.findings;
+        faults.retain(|fault| {
+            !fault.span.as_ref().is_some_and(|place| before.has_error_within(table, place))
+        });
         for fault in self.config.sources.without_hidden(table, faults) {
             self.findings.fault_in(table, fault);
         }
