@@ -158,3 +158,21 @@ impl Worker {
         HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("-"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_delayed_answers_wait_and_places_come_back() {
+        let delays = Arc::<Delays>::default();
+        let mut places: Vec<_> = (0..MAX_DELAYED).map_while(|_| delays.enter()).collect();
+        assert_eq!(places.len(), MAX_DELAYED);
+        // However often one more asks, it takes nobody's place.
+        assert!((0..3).all(|_| delays.enter().is_none()));
+        places.pop();
+        places.extend(delays.enter());
+        assert_eq!(places.len(), MAX_DELAYED);
+        assert!(delays.enter().is_none());
+    }
+}

@@ -166,6 +166,21 @@ fn nothing_that_a_client_sends_starts_a_new_line() {
 }
 
 #[test]
+fn a_line_holds_printable_ascii_only_whatever_a_target_holds() {
+    let origin = Origin::echo();
+    // A new line and a command to the terminal for those who know them (NEL, LS, CSI).
+    let request = "GET /public/\u{85}forged\u{2028}line\u{9b}31m HTTP/1.1\r\nHost: a\r\n\r\n";
+    for gate in [guarded(&origin), logging_json(&origin)] {
+        assert_eq!(gate.send(request).status, 400);
+        assert_eq!(gate.send("GET /public/end HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+        line_with(&gate, "/public/end");
+        let line = line_with(&gate, "forged");
+        let printable = line.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        assert!(printable && line.contains("%C2%85forged%E2%80%A8line%C2%9B31m"), "{line:?}");
+    }
+}
+
+#[test]
 fn the_log_can_be_off() {
     let origin = Origin::echo();
     let gate = Gate::on(&(reference(&origin) + "[log]\naccess = false\n"));

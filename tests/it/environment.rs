@@ -279,3 +279,16 @@ fn wrong_settings_are_refused_with_the_right_code() {
     }
     failures.report();
 }
+
+#[test]
+fn the_help_shows_no_value_of_a_variable() {
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let names = ["CONFIG", "UPSTREAM", "LISTEN", "HEADER", "QUERY", "OPEN"];
+    let names = names.map(|name| format!("KEYGATE_{name}"));
+    let env = names.each_ref().map(|name| (name.as_str(), "http://u:canary@127.0.0.1:1"));
+    for arguments in [&["serve", "--help"][..], &["serve", "-h"], &["--help"]] {
+        let output = run(arguments, folder.path(), &env);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert!(!format!("{output:?}").contains("canary"), "{output:?}");
+    }
+}

@@ -92,6 +92,20 @@ fn a_client_that_leaves_ends_its_delay() {
     assert!(start.elapsed() < Duration::from_secs(6), "only after the delay");
 }
 
+#[test]
+fn a_client_that_leaves_with_bytes_unread_ends_its_delay_too() {
+    let origin = Origin::echo();
+    let gate = gate_with(&origin, "delay = \"60s\"");
+    let before = open_files(&gate);
+    let mut clients: Vec<_> = (0..20).map(|_| gate.client()).collect();
+    for client in &mut clients {
+        client.send(request("X-API-Key: wrong\r\n") + "G");
+    }
+    wait_until("the connections are open", || open_files(&gate) >= before + 20);
+    drop(clients);
+    wait_until("the connections are closed", || open_files(&gate) < before + 5);
+}
+
 fn open_files(gate: &Gate) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).map_or(0, Iterator::count)
 }
@@ -162,13 +176,18 @@ const PREFLIGHT: &str = "OPTIONS /x HTTP/1.1\r\nHost: a.test\r\nOrigin: https://
     Access-Control-Request-Method: POST\r\n\r\n";
 
 /// Requests that are almost a preflight.
-const NO_PREFLIGHT: [&str; 5] = [
+const NO_PREFLIGHT: [&str; 7] = [
     "OPTIONS /x HTTP/1.1\r\nHost: a.test\r\n\r\n",
     "OPTIONS /x HTTP/1.1\r\nHost: a.test\r\nOrigin: https://b.test\r\n\r\n",
     "OPTIONS /x HTTP/1.1\r\nHost: a.test\r\nAccess-Control-Request-Method: POST\r\n\r\n",
     "GET /x HTTP/1.1\r\nHost: a.test\r\nOrigin: b\r\nAccess-Control-Request-Method: GET\r\n\r\n",
     "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\nOrigin: b\r\n\
      Access-Control-Request-Method: GET\r\nX-HTTP-Method-Override: OPTIONS\r\n\r\n",
+    "OPTIONS /x HTTP/1.1\r\nHost: a.test\r\nOrigin: https://b.test\r\n\
+     Access-Control-Request-Method: POST\r\nContent-Length: 5\r\n\r\nhello",
+    "OPTIONS /x HTTP/1.1\r\nHost: a.test\r\nOrigin: https://b.test\r\n\
+     Access-Control-Request-Method: POST\r\nTransfer-Encoding: chunked\r\n\r\n\
+     5\r\nhello\r\n0\r\n\r\n",
 ];
 
 #[test]

@@ -36,6 +36,12 @@ const UNTRUSTED: &[Row] = &[
     ("in upper case", "X_CONSUMER_USERNAME: root\r\n", &[("x_consumer_username", &[])]),
     ("a credential", "X_Credential_Identifier: root\r\n", &[("x_credential_identifier", &[])]),
     ("half of it", "X-Credential_Identifier: root\r\n", &[("x-credential_identifier", &[])]),
+    ("a request's id", "X_Request_Id: stranger\r\n", &[("x_request_id", &[])]),
+    ("half of it", "X-Request_Id: stranger\r\n", &[("x-request_id", &[])]),
+    ("another path", "X-Original-URL: /admin\r\n", &[("x-original-url", &[])]),
+    ("with underscores", "X_Original_URL: /admin\r\n", &[("x_original_url", &[])]),
+    ("yet another path", "X-Rewrite-URL: /admin\r\n", &[("x-rewrite-url", &[])]),
+    ("with underscores", "X_Rewrite_URL: /admin\r\n", &[("x_rewrite_url", &[])]),
 ];
 
 /// Hop-by-hop fields, and attempts to have others taken for such.
@@ -119,6 +125,19 @@ fn two_hundred_names_in_connection_remove_nothing_of_the_gates() {
     assert!(head.has("x-request-id"), "{head:?}");
 }
 
+#[test]
+fn a_byte_beyond_ascii_in_connection_hides_no_name_beside_it() {
+    const LINES: &[u8] = b"Connection: \xe9, X-Secret, \xe9\r\nX-Secret: 1\r\n";
+    let answer = [b"HTTP/1.1 200 OK\r\n", LINES, b"Content-Length: 0\r\n\r\n"].concat();
+    let origin = Origin::answering(answer);
+    let gate = guarded(&origin);
+    let response =
+        gate.send([b"GET /public/x HTTP/1.1\r\nHost: a.test\r\n", LINES, b"\r\n"].concat());
+    assert_eq!(response.status, 200);
+    assert!(!response.head.has("x-secret"), "{:?}", response.head);
+    assert!(!origin.last().head.has("x-secret"), "{:?}", origin.last().head);
+}
+
 /// A gate that trusts its peers on this machine.
 fn trusting(origin: &Origin) -> Gate {
     let server = "[server]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
@@ -168,6 +187,9 @@ const SLIPPED: &[Row] = &[
     ("a real address", "X_Real_IP: 192.0.2.1\r\n", &[("x_real_ip", &[])]),
     ("a consumer", "X-Consumer-Username: root\r\n", &[("x-consumer-username", &[])]),
     ("a credential", "X-Credential-Identifier: r\r\n", &[("x-credential-identifier", &[])]),
+    ("a request's id", "X_Request_Id: stranger\r\n", &[("x_request_id", &[])]),
+    ("another path", "X_Original_URL: /admin\r\n", &[("x_original_url", &[])]),
+    ("yet another path", "X_Rewrite_URL: /admin\r\n", &[("x_rewrite_url", &[])]),
 ];
 
 #[test]

@@ -35,5 +35,6 @@ mod stripping;
 mod tidy;
 mod timeouts;
 mod trailers;
+mod unread;
 mod upstreams;
 mod websocket;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{DEADLINE, Exchange, Origin, Signal, pause};
+use crate::support::{DEADLINE, Exchange, Origin, Signal, pause, wait_until};
 use crate::upstreams::{GET, POST, before, is};
 
 #[test]
@@ -85,6 +85,27 @@ fn an_idle_connection_that_was_closed_costs_no_request() {
         pause(Duration::from_millis(30));
     }
     assert_eq!(origin.count(), 10);
+}
+
+#[test]
+fn an_idle_connection_that_is_closed_while_there_is_no_client_is_let_go() {
+    let end = Signal::new();
+    let led = end.clone();
+    let origin = Origin::scripted(move |exchange| {
+        exchange.reply(200, b"ok");
+        led.wait();
+        exchange.close();
+    });
+    let gate = before(&origin, "");
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).map_or(0, Iterator::count);
+    let at_rest = files();
+    is(&gate.send(GET), 200, "ok");
+    wait_until("only the upstream's connection is left", || files() == at_rest + 1);
+    // Time enough to go to sleep for want of clients.
+    pause(Duration::from_millis(500));
+    assert_eq!(files(), at_rest + 1, "the idle connection was not kept");
+    end.give();
+    wait_until("it is let go", || files() == at_rest);
 }
 
 #[test]

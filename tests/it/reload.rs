@@ -323,6 +323,24 @@ fn an_address_that_changes_is_not_taken_over_and_said_so() {
 }
 
 #[test]
+fn what_only_a_restart_can_change_is_not_said_to_be_reloaded() {
+    let rows = [
+        ("max_connections", LISTEN.to_owned() + "max_connections = 100\n"),
+        ("format", LISTEN.to_owned() + "[log]\nformat = \"json\"\n"),
+        ("workers", LISTEN.to_owned() + "workers = 3\n"),
+    ];
+    for (setting, server) in rows {
+        let origin = Origin::echo();
+        let gate = start(&origin);
+        gate.write("server.toml", &server);
+        gate.signal("HUP");
+        gate.stderr.wait_for(setting, |line| line.contains(&format!("{setting} cannot change")));
+        assert!(!gate.stderr.text().contains("reloaded the"), "{}", gate.stderr.text());
+        assert_eq!(status(&gate, K1), 200);
+    }
+}
+
+#[test]
 fn a_configuration_of_one_file_is_watched_too() {
     let origin = Origin::echo();
     let config = |key: &str| LISTEN.to_owned() + &accepting(&origin, key);

@@ -98,6 +98,24 @@ fn no_reading_of_a_path_leads_around_the_guard() {
     Failures::new().play(&gate, &origin, ("GET ", READINGS, after)).report();
 }
 
+/// A path costs no more than it may, however many readings it has: what has too many is refused.
+#[test]
+fn a_path_with_more_readings_than_an_honest_one_is_refused() {
+    let origin = Origin::echo();
+    let gate = half_open(&origin);
+    let status = |path: &str| gate.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).status;
+    let many = "%c0%af%25%25%20%3ba%u002f%5ca";
+    for start in ["/api/v1/", "/public/", "/"] {
+        for length in [1, 100, 600, 6_000] {
+            let path = format!("{start}{}/{many}", "a".repeat(length));
+            assert_eq!(status(&path), 400, "{path:.20} ({length})");
+        }
+    }
+    assert_eq!(origin.count(), 0);
+    let honest = format!("/public/{}/%C3%A9t%C3%A9%20(1).txt;v=1", "a".repeat(600));
+    assert_eq!(status(&honest), 200);
+}
+
 /// With the right key it is the same: the path itself is what cannot be decided.
 #[test]
 fn an_ambiguous_path_is_refused_with_the_key_too() {

@@ -69,6 +69,38 @@ fn idle_connections_do_not_hold_it_up() {
 }
 
 #[test]
+fn a_connection_on_which_an_upload_was_refused_does_not_hold_it_up() {
+    let origin = Origin::echo();
+    let gate = with_grace(&origin, "30s");
+    let mut client = gate.client();
+    let refused = "POST /api/v1/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(client.send(refused).response().status, 401);
+    assert_eq!(client.send(REQUEST).response().status, 200, "the connection was not kept");
+    assert_eq!(client.send(refused).response().status, 401);
+    gate.signal("TERM");
+    let ended = gate.ends_within(Duration::from_secs(6));
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "{}", gate.stderr.text());
+    assert!(!gate.stderr.text().contains("in flight;"), "{}", gate.stderr.text());
+}
+
+#[test]
+fn an_access_log_that_nobody_reads_does_not_hold_it_up() {
+    let origin = Origin::echo();
+    let gate = with_grace(&origin, "2s");
+    let held = gate.stdout.hold();
+    let mut client = gate.client();
+    let long = REQUEST.replace("/public/x", &format!("/public/{}", "x".repeat(8_000)));
+    // Several times what a pipe and a reader's buffer take.
+    for _ in 0..60 {
+        assert_eq!(client.send(&long).response().status, 200);
+    }
+    gate.signal("TERM");
+    let ended = gate.ends_within(DEADLINE);
+    drop(held);
+    assert!(ended.is_some(), "it does not end");
+}
+
+#[test]
 fn what_does_not_end_is_cut_after_the_grace() {
     let (origin, _go) = led();
     let gate = with_grace(&origin, "700ms");

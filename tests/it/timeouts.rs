@@ -184,3 +184,15 @@ fn a_second_head_that_does_not_end_is_not_waited_for_either() {
     let text = String::from_utf8_lossy(&rest).into_owned();
     assert!(text.is_empty() || text.starts_with("HTTP/1.1 408 "), "{text}");
 }
+
+#[test]
+fn a_head_that_does_not_end_after_a_refused_upload_is_not_waited_for_either() {
+    let origin = Origin::echo();
+    let gate = with_server(&origin, "client_header_timeout = \"600ms\"");
+    let mut client = gate.client();
+    let refused = "POST /api/v1/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(client.send(refused).response().status, 401);
+    let start = Instant::now();
+    client.send("G").rest();
+    in_time(start);
+}

@@ -1,9 +1,12 @@
 //! Upstreams that are several, slow, broken or gone, and how their connections are used again.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::support::{DEADLINE, Exchange, Failures, Gate, Origin, Response, Signal, wait_until};
+use crate::support::{
+    Client, DEADLINE, Exchange, Failures, Gate, Origin, Response, Signal, wait_until,
+};
+use crate::websocket::{HANDSHAKE, SWITCHING};
 
 pub(crate) const GET: &str = "GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n";
 pub(crate) const POST: &str = "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
@@ -105,19 +108,22 @@ fn an_upstream_that_does_not_answer_in_time_is_504() {
     assert_eq!(origin.count(), 1, "sent again");
 }
 
-#[test]
-fn an_upstream_that_does_not_accept_in_time_is_504_or_502() {
-    // A listener that never accepts, whose queue is full: connecting to it hangs.
+/// An address where connecting hangs, for as long as what is beside it lives: a listener that never
+/// accepts, and whose queue is full.
+fn never_accepting() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     socket2::SockRef::from(&listener).listen(0).expect("a listener can listen");
     let address = listener.local_addr().expect("a bound socket has an address");
-    let full: Vec<_> = (0..4)
-        .map(|_| {
-            let span = Duration::from_millis(100);
-            std::net::TcpStream::connect_timeout(&address, span)
-        })
-        .collect();
-    assert!(full.iter().any(Result::is_err), "the queue is not full");
+    let span = Duration::from_millis(100);
+    let connect = |_| TcpStream::connect_timeout(&address, span).ok();
+    let queue: Vec<_> = (0..4).map_while(connect).collect();
+    assert!(queue.len() < 4, "the queue is not full");
+    (address, (listener, queue))
+}
+
+#[test]
+fn an_upstream_that_does_not_accept_in_time_is_504_or_502() {
+    let (address, _full) = never_accepting();
     let gate = open_to(&[address.to_string()], "connect_timeout = \"300ms\"");
     let status = gate.send(GET).status;
     assert!(matches!(status, 502 | 504), "{status}");
@@ -156,6 +162,21 @@ fn a_body_that_stalls_or_is_cut_ends_visibly() {
         }
     }
     failures.report();
+}
+
+#[test]
+fn a_response_that_breaks_off_at_once_still_delivers_what_came() {
+    for (name, bytes) in CUT {
+        let origin = Origin::scripted(move |exchange| {
+            exchange.write(bytes);
+            exchange.close();
+        });
+        let gate = before(&origin, "");
+        let mut client = gate.client();
+        let response = client.send(GET).response_head();
+        let rest = String::from_utf8_lossy(&client.rest()).into_owned();
+        assert!(response.status == 200 && rest.contains("half"), "{name}: {rest:?}");
+    }
 }
 
 #[test]
@@ -225,6 +246,44 @@ fn least_conn_avoids_the_busy_one() {
     }
     assert_eq!(counts(&origins), [1, 11]);
     busy.give();
+}
+
+#[test]
+fn least_conn_counts_an_open_websocket() {
+    let script = |exchange: &mut Exchange| {
+        if exchange.request.has("upgrade") {
+            exchange.write(SWITCHING);
+            exchange.ends_within(DEADLINE);
+            exchange.close();
+        } else {
+            exchange.reply(200, b"ok");
+        }
+    };
+    let origins = [Origin::scripted(script), Origin::scripted(script)];
+    let gate = open_to(&addresses(&origins, &["", ""]), "balance = \"least-conn\"");
+    let mut socket = gate.client();
+    let handshake = format!("GET /ws HTTP/1.1\r\nHost: a.test\r\n{HANDSHAKE}\r\n");
+    assert_eq!(socket.send(handshake).response().status, 101);
+    let expected = if counts(&origins) == [1, 0] { [1, 10] } else { [10, 1] };
+    for _ in 0..10 {
+        is(&gate.send(GET), 200, "ok");
+    }
+    assert_eq!(counts(&origins), expected);
+}
+
+#[test]
+fn least_conn_counts_a_connection_that_is_being_made() {
+    let (hanging, _full) = never_accepting();
+    let alive = Origin::echo();
+    let more = "balance = \"least-conn\"\nconnect_timeout = \"9s\"";
+    let gate = open_to(&[hanging.to_string(), alive.address.to_string()], more);
+    // One of the first three has its turn with the address that hangs.
+    let mut clients = [gate.client(), gate.client(), gate.client()];
+    let quick = |client: &mut Client| client.send(GET).hears_within(Duration::from_secs(1));
+    assert!(clients.iter_mut().any(|client| !quick(client)), "nobody tried it");
+    for _ in 0..10 {
+        assert!(quick(&mut gate.client()), "sent after the one that hangs");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a process writes to one of its streams, collected line by line while it runs.
 
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::{DEADLINE, holds_within};
@@ -25,6 +25,12 @@ impl Log {
             }
         });
         log
+    }
+
+    /// Stops reading the stream for as long as the guard lives; what comes fills its pipe. Until
+    /// then nothing else can be asked of the log.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All lines so far.

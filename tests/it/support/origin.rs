@@ -203,6 +203,14 @@ impl Exchange {
         self.client.sends_within(span, bytes)
     }
 
+    /// Sends bytes from a thread of its own, so that the script can go on reading.
+    pub(crate) fn write_beside(&mut self, bytes: Vec<u8>) -> thread::JoinHandle<()> {
+        let stream = self.client.stream().try_clone().expect("a socket can be shared");
+        thread::spawn(move || {
+            Client::over(stream).send(bytes);
+        })
+    }
+
     /// Sends a complete response.
     pub(crate) fn reply(&mut self, status: u16, body: &[u8]) {
         let head = format!("HTTP/1.1 {status} Said\r\nContent-Length: {}\r\n\r\n", body.len());
