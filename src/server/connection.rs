@@ -253,11 +253,20 @@ impl ClientIo {
     }
 
     /// Bounds how long the client may leave no room to write: only bytes that it took, or that
-    /// there are none left, end the wait.
+    /// there are none left, end the wait. A connection is not idle before its response has gone out.
     fn watch_write<T>(&self, polled: Poll<T>) -> Poll<T> {
-        match polled {
-            Poll::Pending => self.client.deadlines.start(Wait::Write, self.write_timeout),
-            Poll::Ready(_) => self.client.deadlines.clear(Wait::Write),
+        let deadlines = &self.client.deadlines;
+        let idle = self.client.phase.get() == Phase::Idle;
+        if polled.is_pending() {
+            deadlines.start(Wait::Write, self.write_timeout);
+            if idle {
+                deadlines.clear(Wait::Request);
+            }
+        } else if deadlines.is_set(Wait::Write) {
+            deadlines.clear(Wait::Write);
+            if idle {
+                self.client.end();
+            }
         }
         polled
     }

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::support::reference::{guarded, reference};
-use crate::support::{DEADLINE, Gate, Origin, Signal, pause, wait_until};
+use crate::support::{Client, DEADLINE, Gate, Origin, Signal, pause, wait_until};
 
 const REQUEST: &str = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const REFUSED: &str = "GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -112,4 +114,67 @@ fn a_client_that_leaves_with_bytes_unread_ends_its_upstream_request() {
         drop(client);
         assert!(ended.given_within(SOON), "{unread:?}: the upstream request goes on");
     }
+}
+
+/// A client whose connection takes little of what is on its way to it, so that much waits in the
+/// gate.
+fn narrow(gate: &Gate) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
+    // Small segments make for small buffers on both sides.
+    socket.set_tcp_mss(536).expect("a socket can be told its segments");
+    socket.set_recv_buffer_size(4096).expect("a socket can be told its buffer");
+    socket.connect(&gate.address.into()).expect("the gate listens");
+    Client::over(socket.into())
+}
+
+/// An origin whose answers are as long as their targets say.
+fn measured() -> Origin {
+    Origin::scripted(|exchange| {
+        let length = exchange.request.second_word().trim_start_matches("/public/").parse();
+        exchange.reply(200, &vec![b'x'; length.unwrap_or(0)]);
+    })
+}
+
+/// Clients that have asked and not read yet. The answers are of many lengths: some fit into the
+/// sockets, of some the end waits in the gate, of some it is still at the origin.
+fn waiting(gate: &Gate, origin: &Origin) -> Vec<(usize, Client)> {
+    let clients: Vec<_> = (1..=25)
+        .map(|number| {
+            let (length, mut client) = (number * 30_000, narrow(gate));
+            client.send(REQUEST.replace("/x", &format!("/{length}")));
+            (length, client)
+        })
+        .collect();
+    origin.wait_for(clients.len());
+    clients
+}
+
+#[track_caller]
+fn each_gets_all(clients: Vec<(usize, Client)>) {
+    for (length, mut client) in clients {
+        let response = client.response();
+        assert_eq!((response.status, response.body.len()), (200, length));
+    }
+}
+
+#[test]
+fn a_response_that_is_not_read_yet_is_no_idle_connection() {
+    let origin = measured();
+    let server = "[server]\nlisten = \"127.0.0.1:0\"\nkeepalive_timeout = \"300ms\"\n";
+    let gate = Gate::with(&[("keygate.toml", &reference(&origin)), ("server.toml", server)]);
+    let clients = waiting(&gate, &origin);
+    pause(Duration::from_secs(1));
+    each_gets_all(clients);
+}
+
+#[test]
+fn a_response_that_is_not_read_yet_is_not_cut_by_a_stop() {
+    let origin = measured();
+    let gate = guarded(&origin);
+    let clients = waiting(&gate, &origin);
+    gate.signal("TERM");
+    // Longer than an idle connection is kept after a stop.
+    pause(Duration::from_millis(1500));
+    each_gets_all(clients);
+    assert_eq!(gate.ends_within(DEADLINE).and_then(|status| status.code()), Some(0));
 }
