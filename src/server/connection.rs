@@ -253,7 +253,8 @@ impl ClientIo {
     }
 
     /// Bounds how long the client may leave no room to write: only bytes that it took, or that
-    /// there are none left, end the wait. A connection is not idle before its response has gone out.
+    /// there are none left, end the wait. A connection is not idle before its response has gone
+    /// out.
     fn watch_write<T>(&self, polled: Poll<T>) -> Poll<T> {
         let deadlines = &self.client.deadlines;
         let idle = self.client.phase.get() == Phase::Idle;
