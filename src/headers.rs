@@ -56,9 +56,9 @@ pub(crate) struct HopByHop {
 impl HopByHop {
     /// Those of one message.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let is_idle = |option: &[u8]| {
-            IDLE_OPTIONS.iter().any(|idle| option.eq_ignore_ascii_case(idle.as_bytes()))
-        };
+        if has_one_idle_option(headers) {
+            return Self { nominated: Vec::new() };
+        }
         let nominated = options(headers, &CONNECTION)
             .filter(|option| !is_idle(option))
             .map(<[u8]>::to_owned)
@@ -78,6 +78,16 @@ impl HopByHop {
     }
 }
 
+/// Whether `Connection` says nothing, or one thing that names no field, as it nearly always does.
+fn has_one_idle_option(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONNECTION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => true,
+        (Some(only), None) => is_idle(only.as_bytes()),
+        _ => false,
+    }
+}
+
 /// Fields that are always for the next hop only, whether `Connection` names them or not.
 pub(crate) const ALWAYS: [HeaderName; 8] = [
     CONNECTION,
@@ -89,6 +99,10 @@ pub(crate) const ALWAYS: [HeaderName; 8] = [
     PROXY_AUTHORIZATION,
     PROXY_AUTHENTICATE,
 ];
+
+fn is_idle(option: &[u8]) -> bool {
+    IDLE_OPTIONS.iter().any(|idle| option.eq_ignore_ascii_case(idle.as_bytes()))
+}
 
 /// What `Connection` says most of the time; none of it names a field that is not gone anyway.
 const IDLE_OPTIONS: [&str; 5] = ["", "close", "keep-alive", "upgrade", "te"];

@@ -57,7 +57,8 @@ struct Address {
 
 struct Idle {
     link: Box<Link>,
-    since: Instant,
+    /// When a sweep first saw it idle: reading the clock for each request would be a waste.
+    seen: Option<Instant>,
 }
 
 /// A connection and the end of it that sends. It is large, and boxed so that it is not copied when
@@ -194,9 +195,11 @@ impl Pool {
     /// Drops idle connections that are closed, or have been idle for too long.
     pub(crate) fn sweep(&self) {
         let cx = Context::from_waker(Waker::noop());
+        let now = Instant::now();
         for address in &self.addresses {
             address.idle.borrow_mut().retain_mut(|idle| {
-                idle.link.is_still_ready(&cx) && idle.since.elapsed() < IDLE_TIMEOUT
+                let idle_for = now.duration_since(*idle.seen.get_or_insert(now));
+                idle.link.is_still_ready(&cx) && idle_for < IDLE_TIMEOUT
             });
         }
     }
@@ -209,7 +212,7 @@ impl Pool {
         if idle.len() >= self.upstream.max_idle {
             idle.remove(0);
         }
-        idle.push(Idle { link, since: Instant::now() });
+        idle.push(Idle { link, seen: None });
     }
 }
 
