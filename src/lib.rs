@@ -28,7 +28,6 @@ mod upstream;
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use notify::RecommendedWatcher;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -39,6 +38,7 @@ use crate::observe::access_log::Writer;
 use crate::plan::{ListenAddr, Plan};
 use crate::reload::Source;
 use crate::server::listener::{self, Sockets, Spread};
+use crate::server::threads::{Thread, Threads};
 use crate::server::worker::Delays;
 use crate::server::{Seed, start};
 
@@ -146,12 +146,12 @@ async fn control(
     plans: watch::Sender<Arc<Plan>>,
     stop: watch::Sender<bool>,
     mut signals: Signals,
-    workers: Vec<JoinHandle<io::Result<()>>>,
+    workers: Vec<Thread>,
 ) -> Result<(), Failure> {
-    let mut ended = tokio::task::spawn_blocking(move || join(workers));
+    let mut workers = Threads::watch(workers);
     loop {
         tokio::select! {
-            result = &mut ended => return ended_early(result),
+            reason = workers.broken() => return Err(Failure::runtime(reason)),
             _ = signals.reload.recv() => reload::reload(&source, &plans).await,
             () = reload::changed(&mut changes) => reload::reload(&source, &plans).await,
             () = signals.stop.recv() => break,
@@ -160,30 +160,7 @@ async fn control(
     tracing::info!("stopping: answering what is in flight");
     stop.send_replace(true);
     tokio::select! {
-        result = &mut ended => match result {
-            Ok(Ok(())) => Ok(()),
-            other => ended_early(other),
-        },
+        ended = workers.finish() => ended.map_err(Failure::runtime),
         () = signals.stop.recv() => Err(Failure::runtime("stopped at once, with requests in flight")),
     }
-}
-
-/// Waits for every worker; a worker that panicked is an error.
-fn join(workers: Vec<JoinHandle<io::Result<()>>>) -> Result<(), String> {
-    for worker in workers {
-        match worker.join() {
-            Ok(result) => result.map_err(|error| error.to_string())?,
-            Err(_) => return Err("a worker panicked".to_owned()),
-        }
-    }
-    Ok(())
-}
-
-fn ended_early(result: Result<Result<(), String>, tokio::task::JoinError>) -> Result<(), Failure> {
-    let reason = match result {
-        Ok(Ok(())) => "the workers ended".to_owned(),
-        Ok(Err(reason)) => reason,
-        Err(error) => error.to_string(),
-    };
-    Err(Failure::runtime(reason))
 }

@@ -145,14 +145,14 @@ fn retry(
     body_error: &Cell<Option<BodyError>>,
 ) -> Result<RequestBody, Reply> {
     let safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let error = match failure {
+    let (cause, error) = match failure {
         Failure::Unsent(body) if lease.is_reused() => return Ok(body),
         Failure::Lost(_) if lease.is_reused() && safe && framing.is_empty() => {
             return Ok(RequestBody::none());
         }
-        Failure::Unsent(_) => "closed at once".to_owned(),
-        Failure::Lost(error) => error.to_string(),
-        Failure::TimedOut => "timed out".to_owned(),
+        Failure::Unsent(_) => (Cause::BadGateway, "closed at once".to_owned()),
+        Failure::Lost(error) => (Cause::BadGateway, error.to_string()),
+        Failure::TimedOut => (Cause::UpstreamTimeout, "timed out".to_owned()),
     };
     if let Some(reason) = body_error.get() {
         return Err(Reply::closing(match reason {
@@ -162,7 +162,7 @@ fn retry(
         }));
     }
     lease.complain(&error);
-    Err(Reply::from(if error == "timed out" { Cause::UpstreamTimeout } else { Cause::BadGateway }))
+    Err(Reply::from(cause))
 }
 
 fn unreachable(error: &io::Error) -> Reply {

@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod listener;
+pub(crate) mod threads;
 pub(crate) mod tunnel;
 pub(crate) mod worker;
 
@@ -10,14 +11,14 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::spawn_local;
+use tokio::task::{JoinSet, spawn_local};
 
 use self::listener::{Accepted, Bound, HandedOver, Listener, Spread};
+use self::threads::Thread;
 use self::worker::{Delays, Worker};
 use crate::observe::access_log::Writer;
 use crate::plan::Plan;
@@ -44,7 +45,7 @@ pub(crate) struct Seed {
 ///
 /// # Errors
 /// When no thread can be started.
-pub(crate) fn start(seed: Seed, writer: &Writer) -> io::Result<JoinHandle<io::Result<()>>> {
+pub(crate) fn start(seed: Seed, writer: &Writer) -> io::Result<Thread> {
     let log = seed.plans.borrow().log;
     let access_log = writer.log(log);
     std::thread::Builder::new().name(format!("worker-{}", seed.index)).spawn(move || {
@@ -69,23 +70,25 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
         let (worker, open) = (Rc::clone(&worker), Rc::clone(&open));
         move |accepted: Accepted| serve(&worker, &open, accepted)
     };
+    // Without its clock a worker has no timeouts, and without the others no connections.
+    let mut lasting = JoinSet::new();
     let ticking = Rc::clone(&worker);
-    spawn_local(async move { ticking.clock.run(|| ticking.tick()).await });
-    let mut retiring = Vec::new();
+    lasting.spawn_local(async move { ticking.clock.run(|| ticking.tick()).await });
+    let mut listeners = JoinSet::new();
     for socket in seed.sockets {
         let listener = Listener::register(socket)?;
         let (spread, serve, mut stop) =
             (Arc::clone(&seed.spread), serve.clone(), seed.stop.clone());
-        retiring.push(spawn_local(async move {
+        listeners.spawn_local(async move {
             tokio::select! {
                 () = stopped(&mut stop) => {}
                 never = listener.run(seed.index, &spread, &serve) => never,
             }
             listener.retire(seed.index, &spread, &serve).await;
-        }));
+        });
     }
     let mut inbox = seed.inbox;
-    spawn_local(async move {
+    lasting.spawn_local(async move {
         while let Some(handed_over) = inbox.recv().await {
             match handed_over.register() {
                 Ok(accepted) => serve(accepted),
@@ -95,7 +98,11 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
     });
     loop {
         tokio::select! {
+            // First, because listeners end when they are told to stop.
+            biased;
             () = stopped(&mut seed.stop) => break,
+            Some(_) = lasting.join_next() => return Err(io::Error::other("a task broke off")),
+            Some(_) = listeners.join_next() => return Err(io::Error::other("a listener broke off")),
             changed = seed.plans.changed() => {
                 if changed.is_err() {
                     break;
@@ -106,7 +113,7 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
     }
     worker.stop();
     let timeout = worker.served().plan.server.shutdown_timeout;
-    if tokio::time::timeout(timeout, drained(retiring, &open)).await.is_err() {
+    if tokio::time::timeout(timeout, drained(listeners, &open)).await.is_err() {
         tracing::warn!(connections = open.count.get(), "stopping with requests in flight");
     }
     Ok(())
@@ -115,11 +122,9 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
 /// How long other workers may still hand connections over after their listeners are closed.
 const SETTLE: Duration = Duration::from_millis(10);
 
-async fn drained(retiring: Vec<tokio::task::JoinHandle<()>>, open: &Open) {
-    for listener in retiring {
-        // A listener's task ends by itself; if it broke, it accepts nothing any more.
-        let _ = listener.await;
-    }
+async fn drained(mut listeners: JoinSet<()>, open: &Open) {
+    // A listener's task ends by itself; if it broke, it accepts nothing any more.
+    while listeners.join_next().await.is_some() {}
     tokio::time::sleep(SETTLE).await;
     while open.count.get() > 0 {
         open.changed.notified().await;
