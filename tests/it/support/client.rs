@@ -2,10 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 use super::message::{Framing, Head, Response, head_end, visible};
+
+/// Everything that some connections received, kept for a look at the end.
+pub(crate) type Received = Arc<Mutex<Vec<u8>>>;
 
 /// One connection.
 pub(crate) struct Client {
@@ -16,6 +20,8 @@ pub(crate) struct Client {
     ended: bool,
     /// How long any read may take.
     deadline: Duration,
+    /// Where a copy of what it receives is kept, if it is.
+    kept: Option<Received>,
 }
 
 impl Client {
@@ -31,7 +37,13 @@ impl Client {
     pub(crate) fn over(stream: TcpStream) -> Self {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_write_timeout(Some(DEADLINE));
-        Self { stream, pending: Vec::new(), ended: false, deadline: DEADLINE }
+        Self { stream, pending: Vec::new(), ended: false, deadline: DEADLINE, kept: None }
+    }
+
+    /// Keeps a copy of everything it receives.
+    pub(crate) fn keep(mut self, kept: Option<Received>) -> Self {
+        self.kept = kept;
+        self
     }
 
     /// Waits no longer than this for anything.
@@ -232,7 +244,13 @@ impl Client {
         let _ = self.stream.set_read_timeout(Some(span.max(Duration::from_millis(1))));
         match self.stream.read(&mut buffer) {
             Ok(0) => self.ended = true,
-            Ok(count) => self.pending.extend_from_slice(&buffer[..count]),
+            Ok(count) => {
+                self.pending.extend_from_slice(&buffer[..count]);
+                if let Some(kept) = &self.kept {
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.extend_from_slice(&buffer[..count]);
+                }
+            }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
                 _ => self.ended = true,

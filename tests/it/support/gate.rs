@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::client::Received;
 use super::run::command;
 use super::{Client, Log, Response, holds_within, pause};
 
@@ -25,6 +26,8 @@ pub(crate) struct Gate {
     /// Everything else it says.
     pub(crate) stderr: Log,
     folder: TempDir,
+    /// What its clients received, if that is kept.
+    received: Option<Received>,
 }
 
 impl Gate {
@@ -54,7 +57,7 @@ impl Gate {
         let (child, stdout, stderr) = spawn(command(arguments, folder.path(), env));
         let child = Mutex::new(child);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gate = Self { child, address, stdout, stderr, folder };
+        let mut gate = Self { child, address, stdout, stderr, folder, received: None };
         gate.address = gate.listening();
         gate
     }
@@ -81,7 +84,18 @@ impl Gate {
     /// A new connection.
     #[track_caller]
     pub(crate) fn client(&self) -> Client {
-        Client::connect(self.address)
+        Client::connect(self.address).keep(self.received.clone())
+    }
+
+    /// Keeps from now on what its clients receive.
+    pub(crate) fn keep_answers(&mut self) {
+        self.received = Some(Received::default());
+    }
+
+    /// What its clients have received since then.
+    pub(crate) fn answers(&self) -> Vec<u8> {
+        let received = self.received.clone().unwrap_or_default();
+        received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends bytes on a new connection and reads one response.
@@ -136,6 +150,17 @@ impl Gate {
         number.expect("the kernel tells the memory of a process")
     }
 
+    /// What it said last.
+    pub(crate) fn last_words(&self) -> String {
+        const SHOWN: usize = 20;
+        let last = [("stdout", &self.stdout), ("stderr", &self.stderr)].map(|(name, log)| {
+            let lines = log.lines();
+            let last = &lines[lines.len().saturating_sub(SHOWN)..];
+            format!("keygate's {name}:\n{}", last.join("\n"))
+        });
+        last.join("\n")
+    }
+
     /// Everything it has written anywhere.
     pub(crate) fn output(&self) -> String {
         format!("{}\n{}", self.stdout.text(), self.stderr.text())
@@ -151,20 +176,15 @@ impl Drop for Gate {
         let _ = child.kill();
         let _ = child.wait();
         if std::thread::panicking() {
-            show(&self.stdout, &self.stderr);
+            show(&self.last_words());
         }
     }
 }
 
-/// Shows what keygate said last; the test harness shows it for failing tests only.
+/// Shows what keygate said; the test harness shows it for failing tests only.
 #[expect(clippy::print_stderr, reason = "a failing test shows what keygate said")]
-fn show(stdout: &Log, stderr: &Log) {
-    const SHOWN: usize = 20;
-    for (name, log) in [("stdout", stdout), ("stderr", stderr)] {
-        let lines = log.lines();
-        let last = &lines[lines.len().saturating_sub(SHOWN)..];
-        eprintln!("keygate's {name}:\n{}", last.join("\n"));
-    }
+fn show(text: &str) {
+    eprintln!("{text}");
 }
 
 fn spawn(mut command: Command) -> (Child, Log, Log) {

@@ -1,6 +1,7 @@
 //! What every test stands on: a [`Gate`] between a [`Client`] and an [`Origin`], all on real
 //! sockets.
 
+mod canary;
 mod client;
 mod gate;
 mod log;
@@ -13,11 +14,12 @@ mod table;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use canary::Canaries;
 pub(crate) use client::Client;
 pub(crate) use gate::Gate;
 pub(crate) use log::Log;
-pub(crate) use message::{Head, Response};
-pub(crate) use origin::{Exchange, Origin};
+pub(crate) use message::{Framing, Head, Response, head_end, visible};
+pub(crate) use origin::{Exchange, Origin, Recorded};
 pub(crate) use run::{Output, run};
 pub(crate) use signal::Signal;
 pub(crate) use table::{BAD, Failures, INVALID, MISSING, Row, Then};

@@ -44,7 +44,7 @@ public = true
 "#;
 
 /// What makes the reference configuration dangerous: everything else is open.
-const ROOT: &str = "
+pub(crate) const ROOT: &str = "
 [locations.root]
 path = \"/\"
 upstream = \"rec\"

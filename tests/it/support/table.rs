@@ -118,6 +118,12 @@ impl Failures {
         });
     }
 
+    /// Takes over what others noted.
+    pub(crate) fn join(&mut self, others: Self) {
+        self.rows += others.rows;
+        self.failed.extend(others.failed);
+    }
+
     /// Notes one row.
     pub(crate) fn row(&mut self, right: bool, told: impl FnOnce() -> String) {
         self.rows += 1;

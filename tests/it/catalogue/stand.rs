@@ -1,0 +1,392 @@
+//! What a case stands on: a gate, an origin that records every byte, and the oracle over both.
+
+use std::cell::{OnceCell, RefCell};
+use std::sync::Arc;
+
+use super::oracle::{self, Allowed};
+use crate::support::reference::{K1, K2, ROOT, keyed, reference, upstream, with_keys};
+use crate::support::{
+    Canaries, Client, Exchange, Failures, Gate, Origin, Recorded, Response, Row, Then,
+};
+
+/// Where a key could come out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In what the origin received.
+    Origin,
+    /// In what clients received.
+    Answers,
+    /// On the standard output or the standard error.
+    Logs,
+    /// In `/proc/PID/cmdline` or `/proc/PID/environ`.
+    Process,
+}
+
+/// Tells the oracle's own request from those of the case; the script of the origin never sees it.
+const PROBE: &str = "X-Probe";
+
+/// A gate in front of an origin. Both start when the case first needs them; what the case changes
+/// about them it says before that, and afterwards it changes them with [`Stand::anew`].
+pub(crate) struct Stand {
+    setup: Setup,
+    running: OnceCell<Running>,
+}
+
+type Script = dyn Fn(&mut Exchange) + Send + Sync;
+
+/// How the next gate is set up, and what it is held to.
+struct Setup {
+    /// None: the reference configuration.
+    config: Option<String>,
+    half_open: bool,
+    server: String,
+    arguments: Vec<String>,
+    env: Vec<(String, String)>,
+    files: Vec<(String, String)>,
+    script: Arc<Script>,
+    probe: String,
+    secrets: Vec<Vec<u8>>,
+    shown: Vec<Place>,
+    credentials: Vec<String>,
+    repeats: bool,
+    ends: bool,
+}
+
+/// What runs.
+struct Running {
+    origin: Origin,
+    gate: Gate,
+    /// How many files it had open before any request, without its connections to the origin.
+    files: usize,
+    notes: RefCell<Notes>,
+}
+
+/// What the case has said and seen.
+#[derive(Default)]
+struct Notes {
+    allowed: Vec<Allowed>,
+    failures: Failures,
+}
+
+impl Stand {
+    /// A stand with the reference configuration, and an origin that echoes the target.
+    pub(super) fn new() -> Self {
+        Self { setup: Setup::new(), running: OnceCell::new() }
+    }
+
+    // Setting up, before the first request.
+
+    /// Takes the reference configuration with everything else open: config B.
+    pub(crate) fn half_open(&mut self) -> &mut Self {
+        self.setup().half_open = true;
+        self
+    }
+
+    /// Takes another configuration. `K1` and `K2` stand for the keys, `{origin}` for the origin's
+    /// address; the upstream `rec` is there unless the text has upstreams of its own, and
+    /// `[server]` belongs to [`Stand::server`].
+    pub(crate) fn config(&mut self, text: &str) -> &mut Self {
+        self.setup().config = Some(keyed(text));
+        self
+    }
+
+    /// Adds lines to the table `[server]`.
+    pub(crate) fn server(&mut self, lines: &str) -> &mut Self {
+        self.setup().server.push_str(lines);
+        self
+    }
+
+    /// Adds a file to the configuration folder, such as a keys file.
+    pub(crate) fn file(&mut self, name: &str, text: &str) -> &mut Self {
+        self.setup().files.push((name.to_owned(), keyed(text)));
+        self
+    }
+
+    /// Sets a variable of the gate's environment.
+    pub(crate) fn env(&mut self, name: &str, value: &str) -> &mut Self {
+        self.setup().env.push((name.to_owned(), keyed(value)));
+        self
+    }
+
+    /// Starts keygate with these arguments instead of `--config config`.
+    pub(crate) fn arguments(&mut self, arguments: &[&str]) -> &mut Self {
+        self.setup().arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
+        self
+    }
+
+    /// Runs a script for each request that reaches the origin: to be slow, to break off, to say
+    /// something odd.
+    pub(crate) fn script(
+        &mut self,
+        script: impl Fn(&mut Exchange) + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.setup().script = Arc::new(script);
+        self
+    }
+
+    /// Answers each request, once it is read whole, with these bytes.
+    pub(crate) fn answer(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let bytes = bytes.as_ref().to_vec();
+        self.script(move |exchange| {
+            exchange.read_body();
+            exchange.write(&bytes);
+        })
+    }
+
+    /// Ends this gate, with all checks, and goes on with a new one that is set up from scratch.
+    #[track_caller]
+    pub(crate) fn anew(&mut self) -> &mut Self {
+        self.finish();
+        *self = Self::new();
+        self
+    }
+
+    // Saying what this case is held to, where it differs.
+
+    /// Has one more key that may come out nowhere.
+    pub(crate) fn secret(&mut self, key: &str) -> &mut Self {
+        self.setup.secrets.push(with_keys(key.as_bytes()));
+        self
+    }
+
+    /// States that a key comes out here, and that it should.
+    pub(crate) fn shows(&mut self, places: &[Place]) -> &mut Self {
+        self.setup.shown.extend(places);
+        self
+    }
+
+    /// Names another header that is a credential here (besides `X-API-Key`), so that it may be
+    /// missing at the origin.
+    pub(crate) fn credential(&mut self, name: &str) -> &mut Self {
+        self.setup.credentials.push(name.to_ascii_lowercase());
+        self
+    }
+
+    /// Shows with this request, instead of `GET /api/v1/x` with `X-API-Key: K1`, that the gate
+    /// still serves in the end; the answer must be 200. Empty: there is no such request.
+    pub(crate) fn probe(&mut self, request: &str) -> &mut Self {
+        self.setup.probe = keyed(request);
+        self
+    }
+
+    /// States that a request may reach the origin twice, because no byte of it was acted on.
+    pub(crate) fn repeats(&mut self) -> &mut Self {
+        self.setup.repeats = true;
+        self
+    }
+
+    /// States that the gate has ended when the case ends.
+    pub(crate) fn ends(&mut self) -> &mut Self {
+        self.setup.ends = true;
+        self
+    }
+
+    /// States that this request reaches the origin with this target, everything else unchanged.
+    /// For what the case sends on connections of its own; it may come at any time before the end.
+    pub(crate) fn allow(&self, target: &str, request: impl AsRef<[u8]>) {
+        let sent = with_keys(request.as_ref());
+        self.note(|notes| notes.allowed.push(Allowed { target: keyed(target), sent: Some(sent) }));
+    }
+
+    /// States that so many requests reach the origin with this target, whatever else they hold.
+    pub(crate) fn allow_any(&self, target: &str, count: usize) {
+        let allowed = Allowed { target: keyed(target), sent: None };
+        self.note(|notes| notes.allowed.extend(std::iter::repeat_n(allowed, count)));
+    }
+
+    // Sending. `K1` and `K2` stand for the keys everywhere.
+
+    /// `GET /api/v1/x` with these further header lines, each with its CRLF.
+    pub(crate) fn get(&self, lines: impl AsRef<[u8]>, then: Then) -> &Self {
+        self.send([GET.as_bytes(), lines.as_ref(), b"\r\n"].concat(), then)
+    }
+
+    /// `POST /api/v1/x` with these further header lines, the empty line and the body.
+    pub(crate) fn post(&self, rest: impl AsRef<[u8]>, then: Then) -> &Self {
+        self.send([POST.as_bytes(), rest.as_ref()].concat(), then)
+    }
+
+    /// `GET` of this target, without a key in a header.
+    pub(crate) fn target(&self, target: impl AsRef<[u8]>, then: Then) -> &Self {
+        self.send([b"GET ", target.as_ref(), b" HTTP/1.1\r\nHost: a.test\r\n\r\n"].concat(), then)
+    }
+
+    /// A whole request on a connection of its own. What is forwarded is thereby allowed.
+    pub(crate) fn send(&self, request: impl AsRef<[u8]>, then: Then) -> &Self {
+        let request = with_keys(request.as_ref());
+        let Running { gate, origin, .. } = self.running();
+        let arrived = origin.count();
+        let mut failures = Failures::new();
+        failures.one(gate, origin, "sent", &request, then);
+        let reached = origin.count() > arrived;
+        self.note(|notes| {
+            notes.failures.join(failures);
+            if let (Then::Forwarded(target), true) = (then, reached) {
+                notes.allowed.push(Allowed { target: keyed(target), sent: Some(request) });
+            }
+        });
+        self
+    }
+
+    /// Rows, each a target or whatever stands between `before` and `after`.
+    pub(crate) fn rows(&self, (before, rows, after): (&str, &[Row], &str)) -> &Self {
+        for (_, bytes, then) in rows {
+            self.send([before.as_bytes(), bytes, after.as_bytes()].concat(), *then);
+        }
+        self
+    }
+
+    /// A whole request on a connection of its own, whose response the case looks at itself. What
+    /// reaches the origin must be allowed by [`Stand::allow`].
+    #[track_caller]
+    pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Response {
+        self.connect().send(with_keys(request.as_ref())).response()
+    }
+
+    /// A connection. What is sent on it is sent as it is: see [`keyed`](crate::support::reference).
+    #[track_caller]
+    pub(crate) fn connect(&self) -> Client {
+        self.running().gate.client()
+    }
+
+    /// Notes whether something held; if not, the case fails in the end, after all its rows.
+    pub(crate) fn holds(&self, right: bool, told: impl FnOnce() -> String) {
+        self.note(|notes| notes.failures.row(right, told));
+    }
+
+    // Looking.
+
+    /// The gate.
+    #[track_caller]
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.running().gate
+    }
+
+    /// The origin.
+    #[track_caller]
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.running().origin
+    }
+
+    /// What has reached the origin so far.
+    pub(crate) fn arrived(&self) -> Vec<Recorded> {
+        self.origin().requests()
+    }
+
+    // The oracle.
+
+    /// Holds what happened to the invariants I1 to I5.
+    #[track_caller]
+    pub(super) fn finish(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        let Running { origin, gate, files, notes } = &running;
+        let mut failures = std::mem::take(&mut notes.borrow_mut().failures);
+        let setup = &self.setup;
+        if setup.ends {
+            let ended = gate.exit_status().is_some();
+            failures.row(ended, || "the gate has not ended".to_owned());
+        } else {
+            oracle::rests(&mut failures, gate, origin, *files, &setup.probe);
+        }
+        let arrived: Vec<_> =
+            origin.requests().into_iter().filter(|one| !one.head.has(PROBE)).collect();
+        let allowed = &notes.borrow().allowed;
+        oracle::only_allowed(&mut failures, &arrived, allowed, &setup.credentials);
+        if !setup.repeats {
+            oracle::once(&mut failures, &arrived);
+        }
+        let canaries = Canaries::of(&setup.secrets);
+        for (place, bytes) in oracle::outputs(gate, &arrived) {
+            if !setup.shown.contains(&place) {
+                let found = canaries.found_in(&bytes);
+                failures.row(found.is_none(), || {
+                    format!("I3: a key came out at {place:?}: {}", found.unwrap_or_default())
+                });
+            }
+        }
+        failures.report();
+    }
+
+    /// What the gate said last, for the report of a failure.
+    pub(super) fn last_words(&self) -> String {
+        self.running.get().map(|running| running.gate.last_words()).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn setup(&mut self) -> &mut Setup {
+        assert!(self.running.get().is_none(), "the gate runs already; see `Stand::anew`");
+        &mut self.setup
+    }
+
+    #[track_caller]
+    fn running(&self) -> &Running {
+        self.running.get_or_init(|| self.setup.start())
+    }
+
+    fn note<T>(&self, take: impl FnOnce(&mut Notes) -> T) -> T {
+        take(&mut self.running().notes.borrow_mut())
+    }
+}
+
+/// How [`Stand::get`] begins.
+pub(crate) const GET: &str = "GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\n";
+/// How [`Stand::post`] begins.
+pub(crate) const POST: &str = "POST /api/v1/x HTTP/1.1\r\nHost: a.test\r\n";
+
+impl Setup {
+    fn new() -> Self {
+        Self {
+            config: None,
+            half_open: false,
+            server: String::new(),
+            arguments: vec!["--config".to_owned(), "config".to_owned()],
+            env: vec![("RUST_LOG".to_owned(), "trace".to_owned())],
+            files: Vec::new(),
+            script: Arc::new(|exchange| {
+                exchange.read_body();
+                let target = exchange.request.second_word().to_owned();
+                exchange.reply(200, target.as_bytes());
+            }),
+            probe: keyed(&format!("{GET}X-API-Key: K1\r\n\r\n")),
+            secrets: vec![K1.into(), K2.into()],
+            shown: Vec::new(),
+            credentials: vec!["x-api-key".to_owned()],
+            repeats: false,
+            ends: false,
+        }
+    }
+
+    #[track_caller]
+    fn start(&self) -> Running {
+        let script = Arc::clone(&self.script);
+        let origin = Origin::scripted(move |exchange| match exchange.request.has(PROBE) {
+            true => exchange.reply(200, b"probed"),
+            false => script(exchange),
+        });
+        let config = match &self.config {
+            None if self.half_open => reference(&origin) + ROOT,
+            None => reference(&origin),
+            Some(text) if text.contains("[upstreams.") => text.clone(),
+            Some(text) => upstream(&origin) + text,
+        };
+        let config = config.replace("{origin}", &origin.address.to_string());
+        let server = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}", self.server);
+        let own = [("keygate.toml", config.as_str()), ("server.toml", server.as_str())];
+        let more = self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let files: Vec<_> = own.into_iter().chain(more).collect();
+        let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
+        let env: Vec<_> =
+            self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut gate = Gate::launch(&files, &arguments, &env);
+        gate.keep_answers();
+        let files = oracle::open_files(&gate, &origin);
+        Running { origin, gate, files, notes: RefCell::default() }
+    }
+}
+
+/// Sends the oracle's own request, and says whether it is answered with 200.
+pub(super) fn probed(gate: &Gate, request: &str) -> bool {
+    let request = request.replacen("\r\n", &format!("\r\n{PROBE}: 1\r\n"), 1);
+    request.is_empty()
+        || gate.client().send(request).answer().is_some_and(|answer| answer.status == 200)
+}

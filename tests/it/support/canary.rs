@@ -1,0 +1,42 @@
+//! Finds a key, or a piece of one, in bytes that must hold none.
+
+/// The shortest piece of a key that counts as the key: of 36 letters and digits, eight hold more
+/// than 40 bits, so they are nowhere by chance.
+const WINDOW: usize = 8;
+
+/// The pieces of keys to look for.
+pub(crate) struct Canaries {
+    /// Each window as a number, in order.
+    windows: Vec<u64>,
+    /// Which last two bytes any window has: it rules out nearly every place at once.
+    ends: Vec<bool>,
+}
+
+impl Canaries {
+    /// Looks for every piece of these keys. A key that is shorter than a window is no canary.
+    pub(crate) fn of(keys: &[impl AsRef<[u8]>]) -> Self {
+        let number = |window: &[u8]| window.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
+        let mut windows: Vec<u64> =
+            keys.iter().flat_map(|key| key.as_ref().windows(WINDOW).map(number)).collect();
+        windows.sort_unstable();
+        let mut ends = vec![false; 1 << 16];
+        for window in &windows {
+            ends[(window & 0xffff) as usize] = true;
+        }
+        Self { windows, ends }
+    }
+
+    /// Where the first piece of a key ends, with the bytes around it.
+    pub(crate) fn found_in(&self, bytes: &[u8]) -> Option<String> {
+        const AROUND: usize = 160;
+        let mut last = 0_u64;
+        for (at, &byte) in bytes.iter().enumerate() {
+            last = last << 8 | u64::from(byte);
+            if self.ends[(last & 0xffff) as usize] && self.windows.binary_search(&last).is_ok() {
+                let around = at.saturating_sub(AROUND)..bytes.len().min(at + AROUND);
+                return Some(String::from_utf8_lossy(&bytes[around]).into_owned());
+            }
+        }
+        None
+    }
+}
