@@ -116,11 +116,16 @@ fn no_output_ever_holds_a_key() {
         let server = "[server]\nlisten = \"127.0.0.1:0\"\n";
         let config = format!("{}[log]\nformat = \"{format}\"\n", reference(&origin));
         let files = [("keygate.toml", config.as_str()), ("server.toml", server)];
-        let gate = Gate::launch(&files, &["--config", "config"], &[("RUST_LOG", level)]);
+        let gate = Gate::launch(&files, &["--config", "config"], &[("KEYGATE_LOG", level)]);
         with_keys_everywhere(&gate);
         gate.signal("HUP");
         gate.send("GET /public/last HTTP/1.1\r\nHost: a.test\r\n\r\n");
         line_with(&gate, "/public/last");
+        if level == "trace" {
+            // What only this level says is said.
+            gate.client().send(keyed("GET /api/v1/x HTTP/1.1\r\nX-API-Key: K1\r\n"));
+            gate.stderr.wait_for("level DEBUG", |line| line.contains("DEBUG"));
+        }
         let output = gate.output();
         for secret in [K1, K2, CANARY] {
             let lines: Vec<_> = output.lines().filter(|line| line.contains(secret)).collect();

@@ -340,7 +340,7 @@ impl Setup {
             half_open: false,
             server: String::new(),
             arguments: vec!["--config".to_owned(), "config".to_owned()],
-            env: vec![("RUST_LOG".to_owned(), "trace".to_owned())],
+            env: vec![("KEYGATE_LOG".to_owned(), "trace".to_owned())],
             files: Vec::new(),
             script: Arc::new(|exchange| {
                 exchange.read_body();
