@@ -13,6 +13,7 @@ mod kx;
 mod lc;
 mod oracle;
 mod pm;
+mod probes;
 mod rx;
 mod sc;
 mod sm;

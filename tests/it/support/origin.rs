@@ -45,6 +45,8 @@ pub(crate) struct Recorded {
     pub(crate) body: Vec<u8>,
     /// The trailer fields of its body.
     pub(crate) trailers: Vec<(String, String)>,
+    /// Whether the body came to its proper end; false as well while no script has read it.
+    pub(crate) whole: bool,
 }
 
 impl Recorded {
@@ -182,12 +184,16 @@ impl Exchange {
     pub(crate) fn read_body(&mut self) -> Vec<u8> {
         let mut message = Response::default();
         match self.request.framing() {
-            Framing::Length(length) => message.body = self.client.bytes(length),
+            Framing::Length(length) => {
+                message.body = self.client.bytes(length);
+                message.complete = message.body.len() == length;
+            }
             Framing::Chunked => while self.client.chunk(&mut message) {},
-            Framing::None => {}
+            Framing::None => message.complete = true,
         }
         let mut requests = self.shared.requests();
         let recorded = &mut requests[self.index];
+        recorded.whole = message.complete;
         recorded.body.clone_from(&message.body);
         recorded.trailers = message.trailers;
         message.body
