@@ -1,4 +1,4 @@
-//! The requests of a public collection of probes: what must be refused is, and the rest arrives clean.
+//! A public collection of probes: what must be refused is, and the rest arrives clean.
 
 use std::ops::Range;
 
