@@ -2,10 +2,8 @@
 
 use std::fs;
 
+use crate::support::reference::{K3 as KEY, K4 as OTHER};
 use crate::support::{Failures, Gate, Head, Origin, Output, run};
-
-const KEY: &str = "a-key-of-more-than-thirty-two-characters";
-const OTHER: &str = "another-key-of-more-than-thirty-two-characters";
 
 /// Starts keygate before an origin with these further arguments and variables.
 fn start(origin: &Origin, arguments: &[&str], env: &[(&str, &str)]) -> Gate {

@@ -6,6 +6,7 @@ mod access_log;
 mod answers;
 mod architecture;
 mod body_limit;
+mod canaries;
 mod catalogue;
 mod config;
 mod cores;

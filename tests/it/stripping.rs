@@ -1,7 +1,7 @@
 //! A hidden credential is gone upstream, and every other byte is as it came.
 
 use crate::support::reference::{K1, guarded, keyed, one_location, upstream};
-use crate::support::{Failures, Gate, Head, Origin, Row, Then};
+use crate::support::{Failures, Gate, Head, Origin, Place, Row, Then};
 
 /// Targets at a location that hides the parameter `api_key`, and what must be left of them.
 const QUERY: &[Row] = &[
@@ -47,7 +47,9 @@ const QUERY: &[Row] = &[
 #[test]
 fn the_parameter_is_removed_and_no_other_byte() {
     let origin = Origin::echo();
-    let gate = guarded(&origin);
+    let mut gate = guarded(&origin);
+    // One row has the key as a value that is no credential, and the origin repeats the target.
+    gate.shows(&[Place::Answers]);
     let after = " HTTP/1.1\r\nHost: a.test\r\n\r\n";
     let mut failures = Failures::new();
     failures.play(&gate, &origin, ("GET ", QUERY, after));
@@ -209,7 +211,8 @@ fn without_hiding_the_key_is_forwarded_exactly_once() {
         ("sources = [\"cookie:key\"]\n", "GET /x HTTP/1.1\r\nCookie: b=1; key=K1; a=2\r\n"),
     ] {
         let config = one_location(source, "").replace("hide_credentials = true\n", "");
-        let gate = Gate::on(&(upstream(&origin) + &config));
+        let mut gate = Gate::on(&(upstream(&origin) + &config));
+        gate.shows(&[Place::Answers]);
         assert_eq!(gate.send(keyed(&format!("{start}Host: a.test\r\n\r\n"))).status, 200);
         let raw = String::from_utf8_lossy(&origin.last().head.raw).into_owned();
         assert_eq!(raw.matches(K1).count(), 1, "{raw}");

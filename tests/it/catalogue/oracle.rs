@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 
-use super::stand::{Place, probed};
+use super::stand::probed;
 use crate::support::{
     DEADLINE, Failures, Framing, Gate, Head, Origin, Recorded, head_end, holds_within, visible,
 };
@@ -46,23 +46,6 @@ pub(super) fn once(failures: &mut Failures, arrived: &[Recorded]) {
         let id = one.head.value("x-request-id").unwrap_or_default();
         failures.row(id.is_empty() || seen.insert(id), || format!("I2: {id} came twice"));
     }
-}
-
-/// I3: everything that came out of a gate, and where.
-pub(super) fn outputs(gate: &Gate, arrived: &[Recorded]) -> Vec<(Place, Vec<u8>)> {
-    let mut outputs =
-        vec![(Place::Answers, gate.answers()), (Place::Logs, gate.output().into_bytes())];
-    for one in arrived {
-        let trailers = one.trailers.iter().map(|(name, value)| format!("{name}: {value}\n"));
-        let trailers: String = trailers.collect();
-        let bytes = [&one.head.raw, &one.body[..], trailers.as_bytes()].concat();
-        outputs.push((Place::Origin, bytes));
-    }
-    for name in ["cmdline", "environ"] {
-        let bytes = fs::read(format!("/proc/{}/{name}", gate.pid())).unwrap_or_default();
-        outputs.push((Place::Process, bytes));
-    }
-    outputs
 }
 
 /// I5: it runs, it said nothing of a panic, it serves the next request, and it has closed what it

@@ -4,6 +4,19 @@
 /// than 40 bits, so they are nowhere by chance.
 const WINDOW: usize = 8;
 
+/// Where a key could come out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In what the origin received.
+    Origin,
+    /// In what clients received.
+    Answers,
+    /// On the standard output or the standard error.
+    Logs,
+    /// In `/proc/PID/cmdline` or `/proc/PID/environ`.
+    Process,
+}
+
 /// The pieces of keys to look for.
 pub(crate) struct Canaries {
     /// Each window as a number, in order.

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use super::DEADLINE;
 use super::message::{Framing, Head, Response, head_end, visible};
 
-/// Everything that some connections received, kept for a look at the end.
+/// What some connections received, kept for a look at the end.
 pub(crate) type Received = Arc<Mutex<Vec<u8>>>;
+
+/// How much of what a connection receives is kept: every head and every error, but no large body.
+const KEPT: usize = 64 * 1024;
 
 /// One connection.
 pub(crate) struct Client {
@@ -20,8 +23,8 @@ pub(crate) struct Client {
     ended: bool,
     /// How long any read may take.
     deadline: Duration,
-    /// Where a copy of what it receives is kept, if it is.
-    kept: Option<Received>,
+    /// Where a copy of what it receives is kept, and how much more of it.
+    kept: Option<(Received, usize)>,
 }
 
 impl Client {
@@ -40,9 +43,9 @@ impl Client {
         Self { stream, pending: Vec::new(), ended: false, deadline: DEADLINE, kept: None }
     }
 
-    /// Keeps a copy of everything it receives.
-    pub(crate) fn keep(mut self, kept: Option<Received>) -> Self {
-        self.kept = kept;
+    /// Keeps a copy of what it receives.
+    pub(crate) fn keep(mut self, received: &Received) -> Self {
+        self.kept = Some((Arc::clone(received), KEPT));
         self
     }
 
@@ -246,9 +249,11 @@ impl Client {
             Ok(0) => self.ended = true,
             Ok(count) => {
                 self.pending.extend_from_slice(&buffer[..count]);
-                if let Some(kept) = &self.kept {
+                if let Some((kept, left)) = &mut self.kept {
+                    let copied = count.min(*left);
+                    *left -= copied;
                     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                    kept.extend_from_slice(&buffer[..count]);
+                    kept.extend_from_slice(&buffer[..copied]);
                 }
             }
             Err(error) => match error.kind() {

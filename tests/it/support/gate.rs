@@ -10,13 +10,15 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::client::Received;
+use super::reference::KEYS;
 use super::run::command;
-use super::{Client, Log, Response, holds_within, pause};
+use super::{Canaries, Client, Log, Place, Response, holds_within, pause};
 
 /// How long keygate may take to listen; a start that takes longer is a failure of its own.
 const START: Duration = Duration::from_secs(10);
 
-/// A running keygate; it is killed when it is dropped.
+/// A running keygate that logs all it can. It is killed when it is dropped, and the test fails if a
+/// key has come out of it anywhere.
 pub(crate) struct Gate {
     child: Mutex<Child>,
     /// Where it listens.
@@ -26,8 +28,12 @@ pub(crate) struct Gate {
     /// Everything else it says.
     pub(crate) stderr: Log,
     folder: TempDir,
-    /// What its clients received, if that is kept.
-    received: Option<Received>,
+    /// What its clients received.
+    received: Received,
+    /// The keys that must come out nowhere.
+    secrets: Vec<Vec<u8>>,
+    /// Where a key comes out nevertheless, as the test says.
+    shown: Vec<Place>,
 }
 
 impl Gate {
@@ -57,7 +63,19 @@ impl Gate {
         let (child, stdout, stderr) = spawn(command(arguments, folder.path(), env));
         let child = Mutex::new(child);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gate = Self { child, address, stdout, stderr, folder, received: None };
+        let mut gate = Self {
+            child,
+            address,
+            stdout,
+            stderr,
+            folder,
+            received: Received::default(),
+            secrets: KEYS.iter().map(|key| key.as_bytes().to_vec()).collect(),
+            shown: Vec::new(),
+        };
+        if env.iter().any(|(name, _)| name.starts_with("API_KEY")) {
+            gate.shows(&[Place::Process]);
+        }
         gate.address = gate.listening();
         gate
     }
@@ -84,18 +102,38 @@ impl Gate {
     /// A new connection.
     #[track_caller]
     pub(crate) fn client(&self) -> Client {
-        Client::connect(self.address).keep(self.received.clone())
+        Client::connect(self.address).keep(&self.received)
     }
 
-    /// Keeps from now on what its clients receive.
-    pub(crate) fn keep_answers(&mut self) {
-        self.received = Some(Received::default());
+    /// Has one more key that may come out nowhere.
+    pub(crate) fn secret(&mut self, key: impl AsRef<[u8]>) {
+        self.secrets.push(key.as_ref().to_vec());
     }
 
-    /// What its clients have received since then.
-    pub(crate) fn answers(&self) -> Vec<u8> {
-        let received = self.received.clone().unwrap_or_default();
-        received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// States that a key comes out here, and that it should.
+    pub(crate) fn shows(&mut self, places: &[Place]) {
+        self.shown.extend(places);
+    }
+
+    /// Where a key, or a piece of one, has come out: in what it wrote, in what its clients
+    /// received, or in what the system shows of the process.
+    pub(crate) fn leak(&self) -> Option<String> {
+        let answers = self.received.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let of_process = |name: &str| {
+            let path = format!("/proc/{}/{name}", self.pid());
+            fs::read(path).unwrap_or_default()
+        };
+        let outputs = [
+            (Place::Answers, answers),
+            (Place::Logs, self.output().into_bytes()),
+            (Place::Process, of_process("cmdline")),
+            (Place::Process, of_process("environ")),
+        ];
+        let secret = |place: &Place| !self.shown.contains(place);
+        let canaries = Canaries::of(&self.secrets);
+        outputs.into_iter().filter(|(place, _)| secret(place)).find_map(|(place, bytes)| {
+            Some(format!("a key came out in {place:?}: {}", canaries.found_in(&bytes)?))
+        })
     }
 
     /// Sends bytes on a new connection and reads one response.
@@ -172,12 +210,17 @@ const LISTEN: &str = "[server]\nlisten = \"127.0.0.1:0\"\n";
 
 impl Drop for Gate {
     fn drop(&mut self) {
+        let of_process = self.leak();
         let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();
         if std::thread::panicking() {
             show(&self.last_words());
+            return;
         }
+        assert!(self.stdout.ends() && self.stderr.ends(), "keygate's outputs do not end");
+        let leak = of_process.or_else(|| self.leak());
+        assert!(leak.is_none(), "{}", leak.unwrap_or_default());
     }
 }
 

@@ -14,7 +14,7 @@ mod table;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use canary::Canaries;
+pub(crate) use canary::{Canaries, Place};
 pub(crate) use client::Client;
 pub(crate) use gate::Gate;
 pub(crate) use log::Log;

@@ -54,6 +54,12 @@ impl Recorded {
     pub(crate) fn target(&self) -> &str {
         self.head.second_word()
     }
+
+    /// Everything that arrived, trailers as lines.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let trailers = self.trailers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+        [&*self.head.raw, &self.body, trailers.collect::<String>().as_bytes()].concat()
+    }
 }
 
 impl Origin {

@@ -7,6 +7,13 @@ pub(crate) const K1: &str = "k1_9f86d081884c7d659a2feaa0c55ad015";
 /// The key of `/admin/` (a header).
 pub(crate) const K2: &str = "k2_2c26b46b68ffc68ff99b453c1d304134";
 
+/// Keys of other configurations.
+pub(crate) const K3: &str = "k3_2e7d2c03a9507ae265ecf5b5356885a5";
+pub(crate) const K4: &str = "k4_18ac3e7343f016890c510e93f9352611";
+
+/// Every key that a gate may show nowhere.
+pub(crate) const KEYS: [&str; 4] = [K1, K2, K3, K4];
+
 /// The locations of the reference configuration and their plugins, without an upstream.
 const LOCATIONS: &str = r#"
 [plugins.kh]

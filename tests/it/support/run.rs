@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use super::{DEADLINE, holds_within};
+use super::reference::KEYS;
+use super::{Canaries, DEADLINE, holds_within};
 
 /// What a run left behind.
 #[derive(Debug)]
@@ -18,18 +19,19 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
-/// A command that inherits nothing that could configure keygate.
+/// A command that inherits nothing that could configure keygate, and logs all there is to log.
 pub(crate) fn command(arguments: &[&str], dir: &Path, env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
     let configures = |name: &str| {
         name.starts_with("KEYGATE_")
             || name.starts_with("API_KEY")
-            || matches!(name, "ENVIRONMENT" | "RUST_LOG" | "NO_COLOR" | "COLUMNS")
+            || matches!(name, "ENVIRONMENT" | "NO_COLOR" | "COLUMNS")
     };
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(configures)) {
         command.env_remove(name);
     }
-    command.args(arguments).current_dir(dir).envs(env.iter().copied());
+    command.env("KEYGATE_LOG", "trace").envs(env.iter().copied());
+    command.args(arguments).current_dir(dir);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -46,6 +48,10 @@ pub(crate) fn run(arguments: &[&str], dir: &Path, env: &[(&str, &str)]) -> Outpu
     let text = |stream: JoinHandle<String>| stream.join().expect("reading does not panic");
     let output = Output { code: status.code(), stdout: text(stdout), stderr: text(stderr) };
     assert!(ended, "keygate {arguments:?} does not end: {output:?}");
+    let canaries = Canaries::of(&KEYS);
+    for text in [&output.stdout, &output.stderr] {
+        assert!(canaries.found_in(text.as_bytes()).is_none(), "a key came out: {output:?}");
+    }
     output
 }
 
