@@ -37,7 +37,7 @@ pub(crate) struct Admitted {
 
 /// Answers one request.
 pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Response<Answer> {
-    client.begin();
+    let seen = client.begin();
     let served = client.worker.served();
     let (mut head, body) = request.into_parts();
     if body.is_end_stream() {
@@ -47,12 +47,15 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     let mut record = Record::begin(
         Rc::clone(&client.worker),
         Rc::clone(&served),
-        head.method.clone(),
-        head.uri.clone(),
+        Some((head.method.clone(), head.uri.clone())),
         request_id(&client.worker, &head.headers, trusted),
         client.peer_value.clone(),
     );
-    let sent = match admit(&client, &served, &mut head, trusted, &mut record) {
+    let admitted = match seen {
+        true => admit(&client, &served, &mut head, trusted, &mut record),
+        false => Err(Reply::closing(Cause::BadRequest)),
+    };
+    let sent = match admitted {
         Ok(admitted) => forward::send(&client, &served, &head, body, &admitted, &mut record)
             .await
             .map(|forwarded| (forwarded, admitted)),

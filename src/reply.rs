@@ -29,6 +29,10 @@ pub enum Cause {
     RateLimited(Duration),
     /// The request's body is longer than the location allows.
     PayloadTooLarge,
+    /// The request's head is longer than the server allows.
+    HeadTooLarge,
+    /// The request's target is longer than any.
+    TargetTooLong,
     /// The client stopped sending its body.
     RequestTimeout,
     /// The location is at its limit of concurrent requests.
@@ -42,6 +46,15 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Why hyper would answer with this head before it takes the bytes for a request.
+    pub(crate) fn of_unreadable(head: &[u8]) -> Self {
+        match head.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3)) {
+            Some(b"431") => Self::HeadTooLarge,
+            Some(b"414") => Self::TargetTooLong,
+            _ => Self::BadRequest,
+        }
+    }
+
     fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
@@ -51,6 +64,8 @@ impl Cause {
             Self::KeyNotAllowed => StatusCode::FORBIDDEN,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded | Self::NoHealthyUpstream => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
@@ -68,6 +83,8 @@ impl Cause {
             Self::KeyNotAllowed => "Key not allowed",
             Self::RateLimited(_) => "Too many requests",
             Self::PayloadTooLarge => "Request body too large",
+            Self::HeadTooLarge => "Request header too large",
+            Self::TargetTooLong => "Request target too long",
             Self::RequestTimeout => "Request body timed out",
             Self::Overloaded => "Too many requests at once",
             Self::BadGateway => "Bad gateway",
@@ -84,7 +101,7 @@ impl Cause {
             Self::InvalidKey => "invalid_api_key",
             Self::KeyNotAllowed => "key_not_allowed",
             Self::RateLimited(_) | Self::Overloaded => "rate_limited",
-            Self::PayloadTooLarge => "payload_too_large",
+            Self::PayloadTooLarge | Self::HeadTooLarge | Self::TargetTooLong => "payload_too_large",
             Self::BadGateway => "bad_gateway",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::NoHealthyUpstream => "no_healthy_upstream",
@@ -108,7 +125,10 @@ impl Cause {
         match self {
             Self::MissingKey | Self::InvalidKey => "16",
             Self::KeyNotAllowed => "7",
-            Self::RateLimited(_) | Self::PayloadTooLarge => "8",
+            Self::RateLimited(_)
+            | Self::PayloadTooLarge
+            | Self::HeadTooLarge
+            | Self::TargetTooLong => "8",
             Self::NotFound | Self::MethodNotAllowed => "12",
             Self::UpstreamTimeout | Self::RequestTimeout => "4",
             Self::BadRequest => "3",

@@ -87,10 +87,8 @@ pub struct AccessLog {
 pub(crate) struct Line<'a> {
     /// The client's address; none on a unix socket.
     pub(crate) client: Option<&'a HeaderValue>,
-    /// The request's method.
-    pub(crate) method: &'a Method,
-    /// The request's target as it came.
-    pub(crate) uri: &'a Uri,
+    /// The request's method and its target as it came; none if it could not be read.
+    pub(crate) request: Option<&'a (Method, Uri)>,
     /// Decoded names of the parameters whose values are masked.
     pub(crate) masked: &'a [Vec<u8>],
     /// The status that was answered.
@@ -176,10 +174,15 @@ impl Line<'_> {
         out.extend_from_slice(time);
         out.push(b' ');
         self.client(out);
-        for part in [b" ", self.method.as_str().as_bytes(), b" "] {
-            out.extend_from_slice(part);
+        out.push(b' ');
+        match self.request {
+            Some((method, uri)) => {
+                out.extend_from_slice(method.as_str().as_bytes());
+                out.push(b' ');
+                self.target(uri, out);
+            }
+            None => out.extend_from_slice(b"- -"),
         }
-        self.target(out);
         out.push(b' ');
         out.extend_from_slice(self.status.as_str().as_bytes());
         out.extend_from_slice(b" bytes=");
@@ -206,15 +209,18 @@ impl Line<'_> {
 
     fn json(&self, time: &[u8], out: &mut Vec<u8>) {
         let mut target = Vec::new();
-        self.target(&mut target);
+        if let Some((_, uri)) = self.request {
+            self.target(uri, &mut target);
+        }
+        let target = self.request.map(|_| String::from_utf8_lossy(&target));
         out.extend_from_slice(br#"{"time":""#);
         out.extend_from_slice(time);
         out.extend_from_slice(br#"","client":""#);
         self.client(out);
-        out.extend_from_slice(br#"","method":""#);
-        out.extend_from_slice(self.method.as_str().as_bytes());
-        out.extend_from_slice(br#"","path":"#);
-        quoted(Some(&String::from_utf8_lossy(&target)), out);
+        out.extend_from_slice(br#"","method":"#);
+        quoted(self.request.map(|(method, _)| method.as_str()), out);
+        out.extend_from_slice(br#","path":"#);
+        quoted(target.as_deref(), out);
         out.extend_from_slice(br#","status":"#);
         out.extend_from_slice(self.status.as_str().as_bytes());
         out.extend_from_slice(br#","bytes":"#);
@@ -243,8 +249,8 @@ impl Line<'_> {
     }
 
     /// The path and query, with the credential's value masked.
-    fn target(&self, out: &mut Vec<u8>) {
-        let target = self.uri.path_and_query().map_or("/", |target| target.as_str());
+    fn target(&self, uri: &Uri, out: &mut Vec<u8>) {
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let start = out.len();
         query::mask(target.as_bytes(), self.masked, out);
         if !out[start..].iter().all(u8::is_ascii_graphic) {

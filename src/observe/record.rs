@@ -18,8 +18,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(crate) struct Record {
     worker: Rc<Worker>,
     served: Rc<Served>,
-    method: Method,
-    uri: Uri,
+    request: Option<(Method, Uri)>,
     request_id: HeaderValue,
     begun: Instant,
     /// The client's address; none on a unix socket.
@@ -42,20 +41,18 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Begins with what the request's head says.
+    /// Begins with what the request's head says; nothing, if it cannot be read.
     pub(crate) fn begin(
         worker: Rc<Worker>,
         served: Rc<Served>,
-        method: Method,
-        uri: Uri,
+        request: Option<(Method, Uri)>,
         request_id: HeaderValue,
         client: Option<HeaderValue>,
     ) -> Self {
         Self {
             worker,
             served,
-            method,
-            uri,
+            request,
             request_id,
             begun: Instant::now(),
             client,
@@ -94,8 +91,7 @@ impl Drop for Record {
         let gone = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default();
         self.worker.access_log.write(&Line {
             client: self.client.as_ref(),
-            method: &self.method,
-            uri: &self.uri,
+            request: self.request.as_ref(),
             masked: &self.served.plan.credential_parameters,
             status: self.status.unwrap_or(gone),
             bytes: self.bytes,

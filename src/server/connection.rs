@@ -3,27 +3,27 @@
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, Request};
+use http::header::{CONTENT_LENGTH, DATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
-use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 
+use super::client_io::ClientIo;
 use super::clock::{Deadlines, Wait};
 use super::tunnel::Tunnel;
 use super::worker::Worker;
 use crate::forward::{self, interim::Interim};
+use crate::observe::record::Record;
 use crate::pipeline;
-use crate::plan::ServerLimits;
+use crate::reply::{Asked, Cause, ErrorStyle, Reply};
 use crate::socket::{SharedSocket, Socket};
 use crate::upstream::pool::Lease;
 
@@ -36,13 +36,6 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether a client that is owed a response is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long a connection that ends is read from, so that a client that is still sending gets to
-/// read the answer instead of a reset (RFC 9112, section 9.6).
-const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How much is read from a connection that ends.
-const LINGER_SIZE: usize = 4 * 1024 * 1024;
 
 /// The most that informational responses may hold back for one request.
 const MAX_HINTS: usize = 16 * 1024;
@@ -69,8 +62,13 @@ pub(crate) struct Client {
     tunnel: RefCell<Option<Tunnel>>,
     /// What the upstream said before its response.
     pub(crate) interim: Arc<Interim>,
-    /// Informational responses that wait to be written.
-    hints: RefCell<Vec<u8>>,
+    /// What waits to be written between two responses: informational ones, or a refusal of what is
+    /// no request.
+    pub(super) hints: RefCell<Vec<u8>>,
+    /// How many heads came from the client and were not handed over yet.
+    heads: Cell<u64>,
+    /// Whether a response, or some of one, is still to be written.
+    owed: Cell<bool>,
 }
 
 /// How far a connection's current request has come.
@@ -100,16 +98,33 @@ impl Client {
             tunnel: RefCell::default(),
             interim: Arc::default(),
             hints: RefCell::default(),
+            heads: Cell::default(),
+            owed: Cell::new(false),
         })
     }
 
-    /// A request's head is complete.
-    pub(crate) fn begin(&self) {
+    /// Bytes came, and with them so many heads.
+    pub(super) fn hears(&self, heads: u64, header_timeout: Duration) {
+        self.heads.set(self.heads.get() + heads);
+        if self.phase.get() == Phase::Idle {
+            self.phase.set(Phase::Head);
+            self.deadlines.set(Wait::Request, header_timeout);
+        }
+    }
+
+    /// A request's head is complete. False if the bytes of it were not seen to be one: then it was
+    /// framed in two ways, and must be refused.
+    #[must_use]
+    pub(crate) fn begin(&self) -> bool {
+        let seen = self.heads.get().checked_sub(1);
+        self.heads.set(seen.unwrap_or(0));
         self.phase.set(Phase::Busy);
+        self.owed.set(true);
         self.unread.set(true);
         self.deadlines.set(Wait::Look, LOOK_INTERVAL);
         self.interim.reset();
         self.deadlines.clear(Wait::Request);
+        seen.is_some()
     }
 
     /// The request has been read whole.
@@ -150,6 +165,53 @@ impl Client {
         self.socket.is_read_closed()
     }
 
+    /// Whether nothing of a request has come since the last one ended.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase.get() == Phase::Idle
+    }
+
+    /// Whether the client may still be sending a request that is not going to be read.
+    pub(super) fn may_send_more(&self) -> bool {
+        self.unread.get()
+    }
+
+    /// Everything that was to be written has gone out.
+    pub(super) fn has_flushed(&self) {
+        if self.phase.get() != Phase::Busy {
+            self.owed.set(false);
+        }
+    }
+
+    /// Whether every request that was handed over has got its response.
+    pub(super) fn owes_nothing(&self) -> bool {
+        !self.owed.get()
+    }
+
+    /// Answers and records what hyper does not take for a request and would answer with `head`.
+    pub(super) fn refuse(&self, head: &[u8]) {
+        let request_id = self.worker.request_id();
+        let asked = Asked {
+            style: &ErrorStyle::default(),
+            headers: &HeaderMap::new(),
+            request_id: request_id.to_str().unwrap_or_default(),
+        };
+        let response = Reply::closing(Cause::of_unreadable(head)).response(asked);
+        let (mut head, body) = response.into_parts();
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
+            head.headers.insert(DATE, date);
+        }
+        let served = self.worker.served();
+        let worker = Rc::clone(&self.worker);
+        let mut record =
+            Record::begin(worker, served, None, request_id.clone(), self.peer_value.clone());
+        record.status = Some(head.status);
+        record.add_bytes(body.len() as u64);
+        let mut out = self.hints.borrow_mut();
+        write_head(&mut out, head.status, &head.headers);
+        out.extend_from_slice(&body);
+    }
+
     /// Whether the next request has not come yet, or not whole.
     fn is_waiting(&self) -> bool {
         matches!(self.phase.get(), Phase::Idle | Phase::Head)
@@ -164,13 +226,7 @@ impl Client {
     pub(crate) fn hint(&self, headers: &HeaderMap) {
         let mut hints = self.hints.borrow_mut();
         let start = hints.len();
-        hints.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-        for (name, value) in forward::headers::hints(headers) {
-            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                hints.extend_from_slice(part);
-            }
-        }
-        hints.extend_from_slice(b"\r\n");
+        write_head(&mut hints, StatusCode::EARLY_HINTS, forward::headers::hints(headers));
         if hints.len() > MAX_HINTS {
             hints.truncate(start);
         }
@@ -219,166 +275,27 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAdd
             let tunnel = client.tunnel.take();
             if let Some(tunnel) = tunnel {
                 let parts = connection.into_parts();
-                tunnel.run(parts.io.into_socket(), parts.read_buf, &client.deadlines).await;
+                let (socket, early) = parts.io.into_parts(parts.read_buf);
+                tunnel.run(socket, early, &client.deadlines).await;
             }
         }
     }
 }
 
-/// The socket as hyper sees it: with timeouts, informational responses and a lingering close.
-struct ClientIo {
-    socket: TokioIo<SharedSocket>,
-    client: Rc<Client>,
-    header_timeout: Duration,
-    write_timeout: Duration,
-    /// Whether everything that hyper wrote has gone out, so that other bytes may be written.
-    flushed: bool,
-    linger: Option<Linger>,
-}
-
-impl ClientIo {
-    fn new(socket: SharedSocket, client: Rc<Client>, limits: &ServerLimits) -> Self {
-        Self {
-            socket: TokioIo::new(socket),
-            client,
-            header_timeout: limits.client_header_timeout,
-            write_timeout: limits.client_body_timeout,
-            flushed: true,
-            linger: None,
+/// Writes the head of a response that hyper does not write.
+fn write_head<'a>(
+    out: &mut Vec<u8>,
+    status: StatusCode,
+    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) {
+    let reason = status.canonical_reason().unwrap_or_default();
+    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    for (name, value) in fields {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
         }
     }
-
-    fn into_socket(self) -> SharedSocket {
-        self.socket.into_inner()
-    }
-
-    /// Bounds how long the client may leave no room to write: only bytes that it took, or that
-    /// there are none left, end the wait. A connection is not idle before its response has gone
-    /// out.
-    fn watch_write<T>(&self, polled: Poll<T>) -> Poll<T> {
-        let deadlines = &self.client.deadlines;
-        let idle = self.client.phase.get() == Phase::Idle;
-        if polled.is_pending() {
-            deadlines.start(Wait::Write, self.write_timeout);
-            if idle {
-                deadlines.clear(Wait::Request);
-            }
-        } else if deadlines.is_set(Wait::Write) {
-            deadlines.clear(Wait::Write);
-            if idle {
-                self.client.end();
-            }
-        }
-        polled
-    }
-
-    /// Writes informational responses, between two responses only.
-    fn poll_hints(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut hints = self.client.hints.borrow_mut();
-        if !self.flushed {
-            hints.clear();
-        }
-        while !hints.is_empty() {
-            let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &hints))?;
-            hints.drain(..written);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Read for ClientIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        if self.client.phase.get() == Phase::Idle {
-            self.client.phase.set(Phase::Head);
-            self.client.deadlines.set(Wait::Request, self.header_timeout);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Write for ClientIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let hinted = self.poll_hints(cx);
-        if hinted.is_pending() {
-            return self.watch_write(Poll::Pending);
-        }
-        ready!(hinted)?;
-        self.flushed = false;
-        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
-        self.watch_write(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    /// hyper flushes when it has nothing left to write: a response has gone out whole, or none has
-    /// begun.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.flushed = true;
-        let hinted = self.poll_hints(cx);
-        self.watch_write(hinted)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.linger.is_none() {
-            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
-            if !self.client.unread.get() {
-                return Poll::Ready(Ok(()));
-            }
-            self.client.deadlines.clear(Wait::Request);
-            self.linger = Some(Linger::new());
-        }
-        let Self { socket, linger, .. } = &mut *self;
-        match linger {
-            Some(linger) => linger.poll_drain(socket, cx).map(Ok),
-            None => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-/// The end of a connection on which the client may still be sending: what comes is thrown away for
-/// a while, because closing at once would reset the connection and take the answer with it.
-struct Linger {
-    left: usize,
-    sleep: Pin<Box<tokio::time::Sleep>>,
-}
-
-impl Linger {
-    fn new() -> Self {
-        Self { left: LINGER_SIZE, sleep: Box::pin(tokio::time::sleep(LINGER_TIMEOUT)) }
-    }
-
-    fn poll_drain(&mut self, socket: &mut TokioIo<SharedSocket>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.sleep.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        let mut scratch = [0; 4096];
-        loop {
-            let mut buf = ReadBuf::new(&mut scratch);
-            let read = ready!(Pin::new(&mut *socket).poll_read(cx, buf.unfilled()));
-            let count = buf.filled().len();
-            if read.is_err() || count == 0 || count > self.left {
-                return Poll::Ready(());
-            }
-            self.left -= count;
-        }
-    }
+    out.extend_from_slice(b"\r\n");
 }

@@ -1,10 +1,12 @@
 //! The server: sockets, workers, connections.
 
+mod client_io;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod threads;
 pub(crate) mod tunnel;
+mod wire;
 pub(crate) mod worker;
 
 use std::cell::Cell;

@@ -47,6 +47,9 @@ const MAX_DELAYED: usize = 10_000;
 const MAX_SPARE: usize = 64;
 const MAX_SPARE_CAPACITY: usize = 64;
 
+/// How much is read at a time when it must be looked at.
+const SCRATCH_SIZE: usize = 64 * 1024;
+
 /// How often idle connections to upstreams are looked at: once a second.
 const TICKS_PER_SWEEP: u32 = 10;
 
@@ -82,6 +85,8 @@ pub(crate) struct Worker {
     served: RefCell<Rc<Served>>,
     random: RefCell<fastrand::Rng>,
     spare_headers: RefCell<Vec<HeaderMap>>,
+    /// Where bytes are read to that are looked at before hyper gets them.
+    pub(super) scratch: RefCell<Box<[u8]>>,
     ticks: Cell<u32>,
     stopping: Cell<bool>,
 }
@@ -96,6 +101,7 @@ impl Worker {
             served: RefCell::new(Rc::new(Served::new(plan, None))),
             random: RefCell::new(fastrand::Rng::new()),
             spare_headers: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
             ticks: Cell::new(0),
             stopping: Cell::new(false),
         })

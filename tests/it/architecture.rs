@@ -81,7 +81,7 @@ fn only_reply_chooses_a_status() {
     let named = holders(&code, "StatusCode::");
     // They ask whether a status is 101 or 103, and log what was answered.
     let ask = ["forward/headers.rs", "forward/interim.rs", "forward/mod.rs", "pipeline.rs"];
-    let ask = [&ask[..], &["observe/record.rs", "reply.rs"]].concat();
+    let ask = [&ask[..], &["observe/record.rs", "reply.rs", "server/connection.rs"]].concat();
     assert!(named.iter().all(|name| ask.contains(&&**name)), "{named:?}");
 }
 

@@ -38,5 +38,6 @@ mod tidy;
 mod timeouts;
 mod trailers;
 mod unread;
+mod unreadable;
 mod upstreams;
 mod websocket;
