@@ -29,7 +29,6 @@ mod upstream;
 use std::io;
 use std::sync::Arc;
 
-use notify::RecommendedWatcher;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -78,13 +77,11 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
     }
     drop((plan_receiver, spread));
     let signals = runtime.block_on(async { Signals::new() }).map_err(cannot_start)?;
-    // Before anybody is told that it serves: a change after that is one to take over.
-    let (_watcher, changes) = watch(&source);
     for address in &addresses {
         tracing::info!("listening on {address}");
     }
     ready(&addresses);
-    let ended = runtime.block_on(control(Arc::new(source), changes, plans, stop, signals, workers));
+    let ended = runtime.block_on(control(source, plans, stop, signals, workers));
     // Not waiting for workers that are told to end at once.
     runtime.shutdown_background();
     ended?;
@@ -125,42 +122,26 @@ impl StopSignals {
     }
 }
 
-/// Watches the folder of the configuration, if there is one; the watch ends with the watcher.
-fn watch(source: &Source) -> (Option<RecommendedWatcher>, Option<mpsc::Receiver<()>>) {
-    match &source.folder {
-        Some(folder) => match reload::watch_folder(folder) {
-            Ok((watcher, changes)) => (Some(watcher), Some(changes)),
-            Err(error) => {
-                tracing::warn!(%error, "cannot watch the configuration; send SIGHUP to reload it");
-                (None, None)
-            }
-        },
-        None => (None, None),
-    }
-}
-
-/// Reloads and stops the workers as signals and the folder say.
+/// Reloads and stops the workers as signals and the files say. A stop waits for no reload: what it
+/// reads may take for ever.
 async fn control(
-    source: Arc<Source>,
-    mut changes: Option<mpsc::Receiver<()>>,
+    source: Source,
     plans: watch::Sender<Arc<Plan>>,
     stop: watch::Sender<bool>,
-    mut signals: Signals,
+    signals: Signals,
     workers: Vec<Thread>,
 ) -> Result<(), Failure> {
     let mut workers = Threads::watch(workers);
-    loop {
-        tokio::select! {
-            reason = workers.broken() => return Err(Failure::runtime(reason)),
-            _ = signals.reload.recv() => reload::reload(&source, &plans).await,
-            () = reload::changed(&mut changes) => reload::reload(&source, &plans).await,
-            () = signals.stop.recv() => break,
-        }
+    let Signals { reload: hangups, stop: mut stops } = signals;
+    tokio::select! {
+        reason = workers.broken() => return Err(Failure::runtime(reason)),
+        never = reload::run(source, hangups, plans) => match never {},
+        () = stops.recv() => {}
     }
     tracing::info!("stopping: answering what is in flight");
     stop.send_replace(true);
     tokio::select! {
         ended = workers.finish() => ended.map_err(Failure::runtime),
-        () = signals.stop.recv() => Err(Failure::runtime("stopped at once, with requests in flight")),
+        () = stops.recv() => Err(Failure::runtime("stopped at once, with requests in flight")),
     }
 }

@@ -46,7 +46,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let load =
         move |previous: Option<&Plan>| serve::without_files(&options, &environment, previous);
-    let source = Source { load: Box::new(load), folder: None };
+    let source = Source::new(load, None);
     serve::start(source, |addresses| {
         if let Some(address) = addresses.first() {
             // Whoever closed the standard output wants no lines to try.

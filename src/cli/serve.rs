@@ -114,7 +114,7 @@ fn exclusive(one: (&str, bool), other: (&str, bool)) -> Result<(), Failure> {
 
 /// Loads the first plan and serves; `ready` is told the addresses that are listened on.
 pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result<(), Failure> {
-    let plan = (source.load)(None).map_err(Failure::configuration)?;
+    let plan = source.load().map_err(Failure::configuration)?;
     let level = Environment::read(Path::new("")).ok();
     log::init(plan.log.format, level.as_ref().and_then(|level| level.value(log::LEVEL)));
     for warning in &plan.warnings {
@@ -124,18 +124,14 @@ pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result
 }
 
 fn source_of_files(path: &Path) -> Source {
-    let folder = if path.is_dir() { Some(path) } else { path.parent() };
-    let folder = folder.map(|folder| match folder.as_os_str().is_empty() {
-        true => PathBuf::from("."),
-        false => folder.to_owned(),
-    });
     let path = path.to_owned();
+    let watched = path.clone();
     let load = move |previous: Option<&Plan>| {
         let environment = environment()?;
         let config = config::load(&path, &environment).map_err(|problems| problems.to_string())?;
         plan::compile(&config, previous).map_err(|problems| problems.to_string())
     };
-    Source { load: Box::new(load), folder }
+    Source::new(load, Some(watched))
 }
 
 fn source_without_files(args: &Args, upstream: &str) -> Source {
@@ -147,7 +143,7 @@ fn source_without_files(args: &Args, upstream: &str) -> Source {
         open: args.open.clone(),
     };
     let load = move |previous: Option<&Plan>| without_files(&options, &environment()?, previous);
-    Source { load: Box::new(load), folder: None }
+    Source::new(load, None)
 }
 
 /// Makes a plan from options and variables only.

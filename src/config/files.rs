@@ -13,7 +13,7 @@ const MAX_FILE_SIZE: u64 = 64 << 20;
 
 /// The files of a configuration, sorted by name. Those of folders below it are left alone:
 /// Kubernetes keeps copies in `..data`.
-pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, Fault> {
+pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, Fault> {
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::new("there is no such file or folder")
             .help("--config PATH (or KEYGATE_CONFIG) names the configuration"),
@@ -28,7 +28,7 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, Fault> {
         let entry = entry.map_err(unreadable)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.ends_with(".toml") && !name.starts_with('.') {
+        if is_part(&name) {
             files.push(entry.path());
         }
     }
@@ -37,6 +37,11 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, Fault> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a file of this name in the folder of a configuration is a part of it.
+pub(crate) fn is_part(name: &str) -> bool {
+    name.ends_with(".toml") && !name.starts_with('.')
 }
 
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fault> {

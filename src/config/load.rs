@@ -30,7 +30,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> 
         places: HashMap::new(),
         broken: false,
     };
-    match files::files(path) {
+    match files::list(path) {
         Ok(files) => files.iter().for_each(|file| loader.file(file)),
         Err(fault) => loader.unreadable(0, fault),
     }

@@ -29,7 +29,13 @@ use crate::plan::{Balance, LogFormat};
 use crate::plugin::Settings;
 
 pub use self::environment::Environment;
+pub(crate) use self::files::is_part;
 pub use self::load::load;
+
+/// The files of a configuration as they are now; none when they cannot be listed.
+pub(crate) fn files(path: &std::path::Path) -> Option<Vec<std::path::PathBuf>> {
+    files::list(path).ok()
+}
 
 /// A whole configuration, as it was written. [`compile`](crate::plan::compile) is what it is for.
 #[derive(Debug)]

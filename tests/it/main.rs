@@ -40,4 +40,5 @@ mod trailers;
 mod unread;
 mod unreadable;
 mod upstreams;
+mod watch;
 mod websocket;

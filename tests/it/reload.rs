@@ -10,10 +10,10 @@ use std::thread;
 use crate::support::reference::{K1, K2, one_location, upstream};
 use crate::support::{Client, Gate, Origin, Signal, pause, wait_until};
 
-const LISTEN: &str = "[server]\nlisten = \"127.0.0.1:0\"\n";
+pub(crate) const LISTEN: &str = "[server]\nlisten = \"127.0.0.1:0\"\n";
 
 /// The configuration that accepts this key.
-fn accepting(origin: &Origin, key: &str) -> String {
+pub(crate) fn accepting(origin: &Origin, key: &str) -> String {
     upstream(origin) + &one_location("header = \"X-API-Key\"\n", "").replace(K1, key)
 }
 
@@ -21,11 +21,11 @@ fn request(key: &str) -> String {
     format!("GET /x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: {key}\r\n\r\n")
 }
 
-fn status(gate: &Gate, key: &str) -> u16 {
+pub(crate) fn status(gate: &Gate, key: &str) -> u16 {
     gate.send(request(key)).status
 }
 
-fn start(origin: &Origin) -> Gate {
+pub(crate) fn start(origin: &Origin) -> Gate {
     Gate::with(&[("keygate.toml", &accepting(origin, K1)), ("server.toml", LISTEN)])
 }
 

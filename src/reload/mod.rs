@@ -1,0 +1,103 @@
+//! When to load the configuration again; a good one takes the place of the old in one step, a wrong
+//! one changes nothing.
+
+mod watch;
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::Signal;
+use tokio::sync::watch::Sender;
+
+use self::watch::Watch;
+use crate::plan::Plan;
+
+/// Makes a plan; it is given the one that serves now.
+pub type Load = dyn Fn(Option<&Plan>) -> Result<Plan, String> + Send + Sync;
+
+/// How a plan is made, at start and at each reload.
+pub struct Source {
+    load: Box<Load>,
+    watch: Option<Watch>,
+}
+
+impl Source {
+    /// A plan that `load` makes, or else it says everything that is wrong. A file or a folder whose
+    /// changes matter is watched from now on, so that none is lost while the first plan is made.
+    pub fn new(
+        load: impl Fn(Option<&Plan>) -> Result<Plan, String> + Send + Sync + 'static,
+        path: Option<PathBuf>,
+    ) -> Self {
+        Self { load: Box::new(load), watch: path.map(|path| Watch::new(&path)) }
+    }
+
+    /// The first plan.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn load(&self) -> Result<Plan, String> {
+        (self.load)(None)
+    }
+}
+
+/// Reloads for ever, on each hangup and each change.
+pub(crate) async fn run(
+    source: Source,
+    mut hangups: Signal,
+    plans: Sender<Arc<Plan>>,
+) -> Infallible {
+    let Source { load, mut watch } = source;
+    let load = Arc::<Load>::from(load);
+    if watch.as_ref().is_some_and(|watch| !watch.is_quick()) {
+        tracing::warn!("the configuration cannot be watched; it is looked at every second instead");
+    }
+    loop {
+        tokio::select! {
+            _ = hangups.recv() => {}
+            () = changed(watch.as_mut()) => {}
+        }
+        if let Some(watch) = &mut watch {
+            watch.begin_again().await;
+        }
+        reload(&load, &plans).await;
+    }
+}
+
+async fn changed(watch: Option<&mut Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Loads a plan and lets it serve from the next request on, or logs why not.
+async fn reload(load: &Arc<Load>, plans: &Sender<Arc<Plan>>) {
+    let current = Arc::clone(&plans.borrow());
+    let load = Arc::clone(load);
+    let loaded = tokio::task::spawn_blocking(move || {
+        let plan = load(Some(&current))?;
+        match &plan.needs_restart(&current)[..] {
+            [] => Ok(plan),
+            fields => Err(format!(
+                "error: {} cannot change while keygate runs\n  = help: start a second keygate \
+                 beside this one, then stop this one",
+                fields.join(" and ")
+            )),
+        }
+    })
+    .await;
+    match loaded {
+        Ok(Ok(plan)) => {
+            for warning in &plan.warnings {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!(locations = plan.locations.len(), "reloaded the configuration");
+            plans.send_replace(Arc::new(plan));
+        }
+        Ok(Err(problems)) => {
+            tracing::error!("the configuration was not reloaded, the old one stays:\n{problems}");
+        }
+        Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
+    }
+}
