@@ -381,6 +381,7 @@ impl Setup {
         for secret in &self.secrets {
             gate.secret(secret);
         }
+        oracle::settle(&gate);
         let files = oracle::open_files(&gate, &origin);
         Running { origin, gate, files, notes: RefCell::default() }
     }
