@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use crate::config::options::Options;
 use crate::config::{self, Config, Environment};
-use crate::observe::log;
+use crate::observe::log::{self, Log};
 use crate::plan::{self, ListenAddr, Plan};
 use crate::reload::Source;
 
@@ -116,11 +116,15 @@ fn exclusive(one: (&str, bool), other: (&str, bool)) -> Result<(), Failure> {
 pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result<(), Failure> {
     let plan = source.load().map_err(Failure::configuration)?;
     let level = Environment::read(Path::new("")).ok();
-    log::init(plan.log.format, level.as_ref().and_then(|level| level.value(log::LEVEL)));
+    let level = level.as_ref().and_then(|level| level.value(log::LEVEL));
+    let log = Log::start(plan.log.format, level)
+        .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
     for warning in &plan.warnings {
         tracing::warn!("{}", warning.to_string().trim_end());
     }
-    crate::run(plan, source, ready)
+    let ended = crate::run(plan, source, ready);
+    log.finish();
+    ended
 }
 
 fn source_of_files(path: &Path) -> Source {

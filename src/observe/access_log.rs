@@ -4,12 +4,12 @@
 //! when the thread cannot keep up, lines are dropped and counted.
 
 use std::cell::{Cell, RefCell};
-use std::io::Write;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Method, StatusCode, Uri};
 
+use super::sink::{Lines, Sink};
 use crate::plan::{Log, LogFormat};
 use crate::query;
 
@@ -19,45 +19,25 @@ const BATCH_SIZE: usize = 32 * 1024;
 /// How many batches may wait for the writer; with [`BATCH_SIZE`], 8 MiB of lines.
 const BATCHES: usize = 256;
 
-/// The thread that writes. It ends when every [`AccessLog`] of it is gone.
-pub struct Writer {
-    batches: SyncSender<Vec<u8>>,
-    /// Closed when the thread has written everything.
-    done: Receiver<()>,
-}
-
-/// How long the end waits for a sink that takes nothing: a stop must not hang on a stuck reader.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+/// The thread that writes.
+pub struct Writer(Sink);
 
 impl Writer {
     /// Starts the thread.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(mut sink: impl Write + Send + 'static) -> std::io::Result<Self> {
-        let (batches, incoming): (_, Receiver<Vec<u8>>) = mpsc::sync_channel(BATCHES);
-        let (finished, done) = mpsc::channel();
-        std::thread::Builder::new().name("access-log".into()).spawn(move || {
-            let mut broken = false;
-            // Dropped, and so told, when the loop has ended.
-            let _finished: Sender<()> = finished;
-            for batch in incoming {
-                let written = sink.write_all(&batch).and_then(|()| sink.flush());
-                if let Err(error) = &written
-                    && !broken
-                {
-                    tracing::warn!(%error, "cannot write the access log; lines are lost");
-                }
-                broken = written.is_err();
-            }
-        })?;
-        Ok(Self { batches, done })
+    pub fn start(sink: impl Write + Send + 'static) -> io::Result<Self> {
+        let broken = |error: &io::Error| {
+            tracing::warn!(%error, "cannot write the access log; lines are lost");
+        };
+        Sink::start("access-log", BATCHES, sink, broken).map(Self)
     }
 
     /// One worker's end.
     pub(crate) fn log(&self, log: Log) -> AccessLog {
         AccessLog {
-            batches: self.batches.clone(),
+            batches: self.0.lines(),
             log: Cell::new(log),
             lines: RefCell::default(),
             dropped: Cell::new(0),
@@ -67,8 +47,7 @@ impl Writer {
 
     /// Waits until everything that was handed over is written, for a while.
     pub fn finish(self) {
-        drop(self.batches);
-        if self.done.recv_timeout(FINISH_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+        if !self.0.finish() {
             tracing::warn!("the access log takes nothing; its last lines are lost");
         }
     }
@@ -76,7 +55,7 @@ impl Writer {
 
 /// One worker's lines.
 pub struct AccessLog {
-    batches: SyncSender<Vec<u8>>,
+    batches: Lines,
     log: Cell<Log>,
     lines: RefCell<Vec<u8>>,
     dropped: Cell<u64>,
@@ -142,7 +121,7 @@ impl AccessLog {
     }
 
     fn hand_over(&self, lines: &mut Vec<u8>) {
-        match self.batches.try_send(std::mem::take(lines)) {
+        match self.batches.offer(std::mem::take(lines)) {
             Ok(()) => {
                 let dropped = self.dropped.take();
                 if dropped > 0 {
@@ -153,7 +132,7 @@ impl AccessLog {
                 }
                 lines.reserve(BATCH_SIZE + BATCH_SIZE / 8);
             }
-            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
+            Err(batch) => {
                 let count = batch.iter().filter(|&&byte| byte == b'\n').count() as u64;
                 self.dropped.set(self.dropped.get() + count);
             }

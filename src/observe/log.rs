@@ -1,28 +1,123 @@
-//! The process's own log, on the standard error.
+//! The process's own log, on the standard error. Who logs never waits for it.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::panic::{self, PanicHookInfo};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::sink::{Lines, Sink};
 use crate::plan::LogFormat;
 
 /// The environment variable that says how much is logged, as in `debug` or `keygate=trace`.
 pub const LEVEL: &str = "KEYGATE_LOG";
 
-/// Starts the log. What is logged before is lost; a second call changes nothing.
-pub fn init(format: LogFormat, level: Option<&str>) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse_lossy(level.unwrap_or_default());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    // Fails only when a log was started before, which is then as good.
-    let _ = match format {
-        LogFormat::Text => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
-    };
+/// How many messages may wait to be written.
+const MESSAGES: usize = 1024;
+
+/// The running log, to be finished when nothing more will be logged.
+pub struct Log {
+    sink: Sink,
+    shared: Arc<Shared>,
+}
+
+impl Log {
+    /// Starts the log. What is logged before is lost; a second one logs nothing.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(format: LogFormat, level: Option<&str>) -> io::Result<Self> {
+        // Nobody can be told that the place where it would be told is broken.
+        let sink = Sink::start("log", MESSAGES, io::stderr(), |_| {})?;
+        let state = State { lines: Some(sink.lines()), lost: 0 };
+        let shared = Arc::new(Shared { format, state: Mutex::new(state) });
+        let filter = EnvFilter::builder()
+            .with_default_directive(LevelFilter::INFO.into())
+            .parse_lossy(level.unwrap_or_default());
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_target(false)
+            .with_writer(Arc::clone(&shared))
+            .with_ansi(io::stderr().is_terminal());
+        // Fails only when a log was started before, which is then as good.
+        let _ = match format {
+            LogFormat::Text => subscriber.try_init(),
+            LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        };
+        panic::set_hook(Box::new(log_panic));
+        Ok(Self { sink, shared })
+    }
+
+    /// Waits until everything that was logged is written, for a while.
+    pub fn finish(self) {
+        self.shared.state().lines = None;
+        self.sink.finish();
+    }
+}
+
+/// Logs a panic, with its message only if that is part of the program: a message that was put
+/// together may hold what a client sent.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let message = info.payload().downcast_ref::<&'static str>().unwrap_or(&"[not shown]");
+    tracing::error!(place, message, "a panic: please report it");
+}
+
+/// Where messages are put together.
+struct Shared {
+    format: LogFormat,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// None when nobody reads them any more.
+    lines: Option<Lines>,
+    /// How many messages could not be handed over of late.
+    lost: u64,
+}
+
+impl Shared {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The message that others are missing.
+    fn loss(&self, lost: u64) -> String {
+        let time = humantime::format_rfc3339_micros(SystemTime::now());
+        let message = "the log could not keep up; messages are lost";
+        match self.format {
+            LogFormat::Text => format!("{time}  WARN {message} messages={lost}\n"),
+            LogFormat::Json => format!(
+                "{{\"timestamp\":\"{time}\",\"level\":\"WARN\",\"message\":\"{message}\",\
+                 \"messages\":{lost}}}\n"
+            ),
+        }
+    }
+}
+
+impl Write for &Shared {
+    /// Takes one message, as the subscriber writes them.
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        let Some(lines) = &state.lines else {
+            // The last words of a process that ends.
+            return io::stderr().write(message);
+        };
+        let mut batch = Vec::new();
+        if state.lost > 0 {
+            batch.extend_from_slice(self.loss(state.lost).as_bytes());
+        }
+        batch.extend_from_slice(message);
+        state.lost = match lines.offer(batch) {
+            Ok(()) => 0,
+            Err(_) => state.lost + 1,
+        };
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

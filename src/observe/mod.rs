@@ -4,3 +4,4 @@ pub mod access_log;
 pub mod log;
 pub(crate) mod record;
 pub(crate) mod seldom;
+pub(crate) mod sink;

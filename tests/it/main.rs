@@ -29,6 +29,7 @@ mod reload;
 mod responses;
 mod routing;
 mod screening;
+mod sinks;
 mod sockets;
 mod sources;
 mod stop;
