@@ -30,9 +30,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 ///
 /// `HeaderMap::remove` moves the last field into the hole; an upstream would see another order.
 pub(crate) fn retain(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName) -> bool) {
-    let mut gone = headers.keys().enumerate().filter(|(_, name)| !keep(name));
-    let Some((index, name)) = gone.next() else { return };
-    let only_the_last_goes = index + 1 == headers.keys_len();
+    let mut names = headers.keys();
+    let Some(name) = names.find(|name| !keep(name)) else { return };
+    let only_the_last_goes = names.next().is_none();
     if only_the_last_goes {
         let name = name.clone();
         headers.remove(name);
@@ -135,4 +135,77 @@ fn options<'a>(headers: &'a HeaderMap, field: &HeaderName) -> impl Iterator<Item
         .iter()
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{fields, lines};
+
+    #[test]
+    fn what_is_kept_keeps_its_order() {
+        for (gone, expected) in [
+            ("", "a: 1\nb: 2\nb: 3\nc: 4\nd: 5"),
+            ("d", "a: 1\nb: 2\nb: 3\nc: 4"),
+            ("a", "b: 2\nb: 3\nc: 4\nd: 5"),
+            ("b", "a: 1\nc: 4\nd: 5"),
+            ("ac", "b: 2\nb: 3\nd: 5"),
+            ("cd", "a: 1\nb: 2\nb: 3"),
+            ("abcd", ""),
+        ] {
+            let mut headers = fields("a: 1\nb: 2\nb: 3\nc: 4\nd: 5");
+            retain(&mut headers, |name| !gone.contains(name.as_str()));
+            assert_eq!(lines(&headers), expected, "without {gone:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_hop_by_hop(message: &str, name: &str, expected: bool) {
+        let contained = HopByHop::of(&fields(message)).contains(&name.parse().unwrap());
+        assert_eq!(contained, expected, "{name} of {message:?}");
+    }
+
+    #[test]
+    fn hop_by_hop_is_what_always_is_and_what_connection_names() {
+        for name in ALWAYS {
+            check_hop_by_hop("", name.as_str(), true);
+        }
+        for name in ["x-a", "host", "as", "trailer", "user-agent", "content-encoding"] {
+            check_hop_by_hop("", name, false);
+            check_hop_by_hop("Connection: close", name, false);
+            check_hop_by_hop(&format!("Connection: {name}"), name, true);
+        }
+        check_hop_by_hop("Connection: close, X-A ,\tX-B", "x-a", true);
+        check_hop_by_hop("Connection: close, X-A ,\tX-B", "x-b", true);
+        check_hop_by_hop("Connection: close, X-A ,\tX-B", "x-c", false);
+        check_hop_by_hop("Connection: close\nConnection: x-a", "x-a", true);
+    }
+
+    #[test]
+    fn an_alias_differs_only_in_marks() {
+        assert!(is_alias("x-api-key", "x-api-key"));
+        assert!(is_alias("x-api-key", "x_api.key"));
+        for other in ["x-api-keys", "x-api-kez", "x-apiakey", "xaapi-key", "xapikey", ""] {
+            assert!(!is_alias("x-api-key", other) && !is_alias(other, "x-api-key"), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_split_at_commas_and_trimmed() {
+        let headers = fields("Upgrade: h2c, WebSocket ,\nUpgrade: \u{e9}");
+        assert!(lists(&headers, &UPGRADE, "websocket") && lists(&headers, &UPGRADE, "h2c"));
+        for other in ["web", "h2c, websocket", "websocket ", "x"] {
+            assert!(!lists(&headers, &UPGRADE, other), "{other}");
+        }
+        assert!(!lists(&headers, &TE, "websocket"));
+    }
+
+    #[test]
+    fn a_media_type_is_read_in_any_case_and_with_parameters() {
+        let is = |value: &str| is_media_type(&fields(value), &CONNECTION, "text/plain");
+        assert!(is("Connection: TEXT/Plain; a=b"));
+        assert!(
+            !is("Connection: text/plai") && !is("Connection: text/html; text/plain") && !is("")
+        );
+    }
 }

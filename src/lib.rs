@@ -21,6 +21,8 @@ pub mod query;
 pub mod reload;
 pub mod reply;
 pub mod route;
+#[cfg(test)]
+mod sample;
 mod screen;
 mod server;
 mod socket;

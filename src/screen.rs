@@ -50,9 +50,10 @@ fn check_method(method: &Method) -> Result<(), Cause> {
 fn check_target(head: &request::Parts) -> Result<(), Cause> {
     let uri = &head.uri;
     let path = uri.path();
+    // The path of an authority-form, which only `CONNECT` may have, is empty.
     let shape = match path {
         "*" => head.method == Method::OPTIONS,
-        _ => path.starts_with('/') && (uri.scheme().is_some() || uri.authority().is_none()),
+        _ => path.starts_with('/'),
     };
     let scheme = uri.scheme_str().is_none_or(|scheme| scheme == "http" || scheme == "https");
     let ascii = path.is_ascii() && uri.query().is_none_or(str::is_ascii);
@@ -173,6 +174,62 @@ const PROXYS: [&str; 4] = ["x-real-ip", "x-request-id", "x-original-url", "x-rew
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample;
+
+    #[track_caller]
+    fn check_request(request: &str, expected: Result<&str, Cause>) {
+        let host = check(&sample::head(request));
+        let value =
+            host.as_ref().map(|host| host.value().map_or("", |host| host.to_str().unwrap()));
+        assert_eq!(value.map_err(|cause| *cause), expected, "{request}");
+    }
+
+    #[test]
+    fn a_request_has_one_target_one_framing_and_one_host() {
+        for (request, host) in [
+            ("GET /x\nHost: a.test:80", "a.test:80"),
+            ("POST /x?y\nHost: a.test\nTransfer-Encoding: Chunked", "a.test"),
+            ("OPTIONS *\nHost: a.test", "a.test"),
+            ("GET http://A.test/x\nHost: a.test", "A.test"),
+            ("GET HTTPS://a.test:1\nHost: a.test:1", "a.test:1"),
+            ("GET /x HTTP/1.0", ""),
+            ("GET http://a.test/ HTTP/1.0", "a.test"),
+        ] {
+            check_request(request, Ok(host));
+        }
+        for method in ["CONNECT", "TRACE"] {
+            check_request(&format!("{method} /x\nHost: a.test"), Err(Cause::MethodNotAllowed));
+        }
+        for request in [
+            "GET *\nHost: a.test",
+            "GET a.test\nHost: a.test",
+            "GET ftp://a.test/\nHost: a.test",
+            "GET /é\nHost: a.test",
+            "GET /?é\nHost: a.test",
+            "GET /\nHost: a.test\nTransfer-Encoding: gzip",
+            "GET /\nHost: a.test\nTransfer-Encoding: gzip, chunked",
+            "GET /\nHost: a.test\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked",
+            "GET /",
+            "GET /\nHost: a b",
+            "GET /\nHost: a.test\nHost: a.test",
+            "GET / HTTP/1.0\nHost: a.test\nHost: a.test",
+            "GET http://a.test/",
+            "GET http://a.test/\nHost: b.test",
+            "GET http://u@a.test/\nHost: u@a.test",
+            "GET http://u@a.test/ HTTP/1.0",
+        ] {
+            check_request(request, Err(Cause::BadRequest));
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_host_has_no_port() {
+        for (host, name) in [("a.test:80", "a.test"), ("a.test", "a.test"), ("[::1]:80", "[::1]")] {
+            let head = sample::head(&format!("GET /\nHost: {host}"));
+            assert_eq!(check(&head).unwrap().name(), Some(name));
+        }
+        assert_eq!(check(&sample::head("GET / HTTP/1.0")).unwrap().name(), None);
+    }
 
     #[track_caller]
     fn check_is_host(value: &str, expected: bool) {
@@ -237,7 +294,9 @@ mod tests {
 
     #[test]
     fn only_a_trusted_proxy_names_the_client() {
-        for name in ["X-Forwarded-For", "x-forwarded-prefix", "X-Real-IP", "X-Rewrite-URL"] {
+        for name in
+            ["X-Forwarded-For", "x-forwarded-prefix", "X-Real-IP", "X-Rewrite-URL", "Forwarded"]
+        {
             check_disowned(name, false, true);
             check_disowned(name, true, false);
         }

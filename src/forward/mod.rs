@@ -3,6 +3,8 @@
 pub(crate) mod body;
 pub(crate) mod headers;
 pub(crate) mod interim;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use http::Request;
-
 use super::hiding::check_hidden;
 use super::*;
 use crate::config::problem::Fault;
 use crate::plugin::Built;
+use crate::sample;
 
 const KEY: &str = "k1_9f86d081884c7d659a2feaa0c55ad015";
 
@@ -30,27 +29,16 @@ pub(super) fn cx() -> Cx {
     Cx { client, now: Instant::now(), consumer: None, key_id: None }
 }
 
-/// A request from lines as on the wire; `K1` stands for the key.
+/// A request from its lines; `K1` stands for the key.
+#[track_caller]
 pub(super) fn head(request: &str) -> request::Parts {
-    let mut lines = request.lines().map(|line| line.trim_start().replace("K1", KEY));
-    let first = lines.next().expect("a request line");
-    let (method, target) = first.split_once(' ').expect("a method and a target");
-    let mut builder = Request::builder().method(method).uri(target);
-    for line in lines {
-        let (name, value) = line.split_once(':').expect("a name and a value");
-        let value = HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes());
-        builder = builder.header(name, value.expect("a value"));
-    }
-    builder.body(()).expect("a request").into_parts().0
+    sample::head(&request.replace("K1", KEY))
 }
 
 /// How a head looks as lines.
 pub(super) fn lines(head: &request::Parts) -> String {
-    let mut text = format!("{} {}", head.method, head.uri);
-    for (name, value) in &head.headers {
-        text.push_str(&format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes())));
-    }
-    text.replace(KEY, "K1")
+    let text = format!("{} {}\n{}", head.method, head.uri, sample::lines(&head.headers));
+    text.trim_end().replace(KEY, "K1")
 }
 
 #[track_caller]
