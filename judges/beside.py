@@ -11,9 +11,9 @@ RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Origin:
-    """Answers every request without a body with 200; `/big` with 64 MiB, or what is taken of it."""
+    """Answers every request, once it is whole, with 200; `.../big` with 64 MiB of body."""
 
-    BIG = 64 * 1024 * 1024
+    BIG = bytes(64 * 1024 * 1024)
 
     def __enter__(self):
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -35,24 +35,25 @@ class Origin:
 
     def serve(self, stream):
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        received = b""
+        received = stream.makefile("rb")
         try:
-            while piece := stream.recv(65536):
-                received += piece
-                while b"\r\n\r\n" in received:
-                    head, _, received = received.partition(b"\r\n\r\n")
-                    self.answer(stream, head)
+            while line := received.readline():
+                length = 0
+                while (field := received.readline()) not in (b"\r\n", b""):
+                    name, _, value = field.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                if len(received.read(length)) < length:
+                    break
+                self.answer(stream, line)
         except OSError:
             pass
         stream.close()
 
-    def answer(self, stream, head):
-        if not head.split(b" ")[1].startswith(b"/big"):
+    def answer(self, stream, line):
+        if not line.split(b" ")[1].endswith(b"big"):
             return stream.sendall(RESPONSE)
-        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % self.BIG)
-        piece = bytes(65536)
-        for _ in range(self.BIG // len(piece)):
-            stream.sendall(piece)
+        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.BIG))
+        stream.sendall(self.BIG)
 
 
 class Prober:

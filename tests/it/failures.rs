@@ -80,15 +80,15 @@ fn delayed_answers_wait_side_by_side() {
 fn a_client_that_leaves_ends_its_delay() {
     let origin = Origin::echo();
     let gate = gate_with(&origin, "delay = \"8s\"");
-    let before = open_files(&gate);
+    let before = gate.open_files();
     let mut clients: Vec<_> = (0..20).map(|_| gate.client()).collect();
     for client in &mut clients {
         client.send(request("X-API-Key: wrong\r\n"));
     }
-    wait_until("the connections are open", || open_files(&gate) >= before + 20);
+    wait_until("the connections are open", || gate.open_files() >= before + 20);
     drop(clients);
     let start = Instant::now();
-    wait_until("the connections are closed", || open_files(&gate) < before + 5);
+    wait_until("the connections are closed", || gate.open_files() < before + 5);
     assert!(start.elapsed() < Duration::from_secs(6), "only after the delay");
 }
 
@@ -96,18 +96,14 @@ fn a_client_that_leaves_ends_its_delay() {
 fn a_client_that_leaves_with_bytes_unread_ends_its_delay_too() {
     let origin = Origin::echo();
     let gate = gate_with(&origin, "delay = \"60s\"");
-    let before = open_files(&gate);
+    let before = gate.open_files();
     let mut clients: Vec<_> = (0..20).map(|_| gate.client()).collect();
     for client in &mut clients {
         client.send(request("X-API-Key: wrong\r\n") + "G");
     }
-    wait_until("the connections are open", || open_files(&gate) >= before + 20);
+    wait_until("the connections are open", || gate.open_files() >= before + 20);
     drop(clients);
-    wait_until("the connections are closed", || open_files(&gate) < before + 5);
-}
-
-fn open_files(gate: &Gate) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).map_or(0, Iterator::count)
+    wait_until("the connections are closed", || gate.open_files() < before + 5);
 }
 
 /// A wrong key from a client behind the trusted proxy.

@@ -23,10 +23,6 @@ fn impatient(origin: &Origin) -> Gate {
     Gate::with(&[("keygate.toml", &reference(origin)), ("server.toml", server)])
 }
 
-fn open_files(gate: &Gate) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).map_or(0, Iterator::count)
-}
-
 #[test]
 fn a_client_that_never_reads_a_download_is_disconnected() {
     let ended = Signal::new();
@@ -40,23 +36,23 @@ fn a_client_that_never_reads_a_download_is_disconnected() {
         exchange.close();
     });
     let gate = impatient(&origin);
-    let before = open_files(&gate);
+    let before = gate.open_files();
     let mut client = gate.client();
     client.send(REQUEST);
     assert!(ended.given_within(SOON), "the upstream request goes on");
-    wait_until("both connections are closed", || open_files(&gate) <= before);
+    wait_until("both connections are closed", || gate.open_files() <= before);
 }
 
 #[test]
 fn a_client_that_never_reads_its_refusals_is_disconnected() {
     let origin = Origin::echo();
     let gate = impatient(&origin);
-    let before = open_files(&gate);
+    let before = gate.open_files();
     let mut client = gate.client();
     let many = REFUSED.repeat(1000);
     // Until no more of them are taken, because the answers are not.
     while client.sends_within(Duration::from_millis(300), many.as_bytes()) {}
-    wait_until("the connection is closed", || open_files(&gate) <= before);
+    wait_until("the connection is closed", || gate.open_files() <= before);
 }
 
 #[test]

@@ -179,15 +179,6 @@ impl Gate {
         self.exit_status()
     }
 
-    /// The most memory that was ever resident, in KiB, as the kernel counts it.
-    pub(crate) fn highest_memory_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.pid());
-        let status = fs::read_to_string(path).expect("the process runs");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        number.expect("the kernel tells the memory of a process")
-    }
-
     /// What it said last.
     pub(crate) fn last_words(&self) -> String {
         const SHOWN: usize = 20;

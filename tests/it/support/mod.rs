@@ -7,6 +7,7 @@ mod gate;
 mod log;
 mod message;
 mod origin;
+mod process;
 pub(crate) mod reference;
 mod run;
 mod signal;

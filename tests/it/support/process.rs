@@ -1,0 +1,46 @@
+//! What the kernel says about the process of a gate, and what it allows it.
+
+use std::fs;
+use std::process::Command;
+
+use super::Gate;
+
+impl Gate {
+    /// How many files it has open, connections included.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
+    }
+
+    /// The memory that is resident, in KiB.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that was ever resident, in KiB.
+    pub(crate) fn highest_memory_kib(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The processor time that it has used, in hundredths of a second.
+    pub(crate) fn processor_time(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        let stat = stat.expect("the process runs");
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+    }
+
+    /// Sets how many files it may have open.
+    pub(crate) fn limit_files(&self, files: usize) {
+        let arguments = [format!("--pid={}", self.pid()), format!("--nofile={files}")];
+        let status = Command::new("prlimit").args(arguments).status();
+        assert!(status.is_ok_and(|status| status.success()), "prlimit (util-linux) fails");
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = fs::read_to_string(path).expect("the process runs");
+        let line = status.lines().find(|line| line.starts_with(name));
+        let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        number.expect("the kernel tells it of every process")
+    }
+}
