@@ -3,4 +3,5 @@
 pub(crate) mod balance;
 pub(crate) mod connect;
 pub(crate) mod pool;
+mod stream;
 mod waker;

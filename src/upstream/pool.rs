@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 
 use super::balance::{Candidate, Turns};
 use super::connect::connect;
+use super::stream::Stream;
 use super::waker::LinkWaker;
 use crate::forward::body::RequestBody;
 use crate::observe::seldom::Seldom;
@@ -65,7 +66,7 @@ struct Idle {
 /// it changes hands.
 struct Link {
     sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<SharedSocket>, RequestBody>,
+    connection: Connection<TokioIo<Stream>, RequestBody>,
     socket: SharedSocket,
     /// Who is woken, as hyper sees it: always the same.
     waker: Waker,
@@ -179,7 +180,7 @@ impl Pool {
         address.refused_at.set(None);
         address.trouble.is_over();
         let socket = SharedSocket::new(socket);
-        let io = TokioIo::new(socket.clone());
+        let io = TokioIo::new(Stream::new(socket.clone()));
         let handshake = Builder::new().max_buf_size(BUFFER_SIZE).handshake(io);
         let (sender, connection) = handshake.await.map_err(std::io::Error::other)?;
         let wakes = Arc::<LinkWaker>::default();
@@ -366,6 +367,6 @@ impl Lease {
         })
         .await;
         let Parts { io, read_buf, .. } = link.connection.into_parts();
-        (io.into_inner(), read_buf, slot)
+        (io.into_inner().into_inner(), read_buf, slot)
     }
 }
