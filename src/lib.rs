@@ -64,6 +64,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
     let delays = Arc::<Delays>::default();
     let (plans, plan_receiver) = watch::channel(Arc::new(plan));
     let (stop, stop_receiver) = watch::channel(false);
+    let own: Arc<[ListenAddr]> = addresses.as_slice().into();
     let mut workers = Vec::new();
     for (index, (sockets, inbox)) in by_worker.into_iter().zip(receivers).enumerate() {
         let seed = Seed {
@@ -74,6 +75,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
             inbox,
             spread: Arc::clone(&spread),
             delays: Arc::clone(&delays),
+            own: Arc::clone(&own),
         };
         workers.push(start(seed, &writer).map_err(cannot_start)?);
     }

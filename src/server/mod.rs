@@ -23,7 +23,7 @@ use self::listener::{Accepted, Bound, HandedOver, Listener, Spread};
 use self::threads::Thread;
 use self::worker::{Delays, Worker};
 use crate::observe::access_log::Writer;
-use crate::plan::Plan;
+use crate::plan::{ListenAddr, Plan};
 
 /// What a worker's thread begins with.
 pub(crate) struct Seed {
@@ -41,6 +41,8 @@ pub(crate) struct Seed {
     pub(crate) spread: Arc<Spread>,
     /// The count of delayed answers.
     pub(crate) delays: Arc<Delays>,
+    /// Where the gate listens.
+    pub(crate) own: Arc<[ListenAddr]>,
 }
 
 /// Starts a worker's thread.
@@ -54,7 +56,8 @@ pub(crate) fn start(seed: Seed, writer: &Writer) -> io::Result<Thread> {
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let plan = Arc::clone(&seed.plans.borrow());
-        let worker = Worker::new(plan, access_log, Arc::clone(&seed.delays));
+        let (delays, own) = (Arc::clone(&seed.delays), Arc::clone(&seed.own));
+        let worker = Worker::new(plan, access_log, delays, own);
         runtime.block_on(work(worker, seed))
     })
 }

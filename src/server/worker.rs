@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::clock::Clock;
 use crate::observe::access_log::AccessLog;
-use crate::plan::Plan;
+use crate::plan::{ListenAddr, Plan};
 use crate::upstream::pool::Pool;
 
 /// What a request is served by: one plan from its start to its end.
@@ -23,7 +23,7 @@ pub(crate) struct Served {
 
 impl Served {
     /// Takes over the pools of upstreams that the new plan has unchanged.
-    fn new(plan: Arc<Plan>, previous: Option<&Self>) -> Self {
+    fn new(plan: Arc<Plan>, own: &Arc<[ListenAddr]>, previous: Option<&Self>) -> Self {
         let pools = plan
             .upstreams
             .iter()
@@ -32,7 +32,7 @@ impl Served {
                     .and_then(|previous| {
                         previous.pools.iter().find(|pool| Arc::ptr_eq(pool.upstream(), upstream))
                     })
-                    .map_or_else(|| Pool::new(Arc::clone(upstream)), Rc::clone)
+                    .map_or_else(|| Pool::new(Arc::clone(upstream), Arc::clone(own)), Rc::clone)
             })
             .collect();
         Self { plan, pools }
@@ -82,6 +82,8 @@ pub(crate) struct Worker {
     pub(crate) access_log: AccessLog,
     /// The count of delayed answers, shared by all workers.
     pub(crate) delays: Arc<Delays>,
+    /// Where the gate listens.
+    own: Arc<[ListenAddr]>,
     served: RefCell<Rc<Served>>,
     random: RefCell<fastrand::Rng>,
     spare_headers: RefCell<Vec<HeaderMap>>,
@@ -92,13 +94,19 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker that serves a plan.
-    pub(crate) fn new(plan: Arc<Plan>, access_log: AccessLog, delays: Arc<Delays>) -> Rc<Self> {
+    /// A worker of a gate that listens at `own` and serves a plan.
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        access_log: AccessLog,
+        delays: Arc<Delays>,
+        own: Arc<[ListenAddr]>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             clock: Clock::new(),
             access_log,
             delays,
-            served: RefCell::new(Rc::new(Served::new(plan, None))),
+            served: RefCell::new(Rc::new(Served::new(plan, &own, None))),
+            own,
             random: RefCell::new(fastrand::Rng::new()),
             spare_headers: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
@@ -115,7 +123,7 @@ impl Worker {
     /// Serves another plan from the next request on.
     pub(crate) fn swap(&self, plan: Arc<Plan>) {
         self.access_log.set_format(plan.log);
-        let next = Rc::new(Served::new(plan, Some(&self.served())));
+        let next = Rc::new(Served::new(plan, &self.own, Some(&self.served())));
         *self.served.borrow_mut() = next;
     }
 

@@ -1,28 +1,85 @@
 //! A new connection to an address of an upstream.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::plan::Target;
+use crate::plan::{ListenAddr, Target};
 use crate::socket::Socket;
 
 /// Connects; a name is resolved anew each time, and its addresses are tried one after the other.
+/// `own` is where this gate itself listens.
 ///
 /// # Errors
-/// What the last address answered, or `TimedOut` when none did within `timeout`.
-pub(crate) async fn connect(target: &Target, timeout: Duration) -> io::Result<Socket> {
+/// What the last address answered, `TimedOut` when none did within `timeout`, or that the upstream
+/// is this gate itself: each request would come back as a new one until no descriptor is left.
+pub(crate) async fn connect(
+    target: &Target,
+    timeout: Duration,
+    own: &[ListenAddr],
+) -> io::Result<Socket> {
     let connecting = async {
         match target {
             Target::Tcp { host, port } => {
                 let stream = TcpStream::connect((&**host, *port)).await?;
+                if own.iter().any(|listen| leads_to(&stream, *port, listen)) {
+                    return Err(io::Error::other("the upstream is this gate itself"));
+                }
                 // Requests and events must not wait for more bytes to come (Nagle's algorithm).
                 stream.set_nodelay(true)?;
                 Ok(Socket::Tcp(stream))
+            }
+            Target::Unix(path) if own.contains(&ListenAddr::Unix(path.to_path_buf())) => {
+                Err(io::Error::other("the upstream is this gate itself"))
             }
             Target::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
     };
     tokio::time::timeout(timeout, connecting).await?
+}
+
+/// Whether a connection to this port ended where `listen` says. The address counts, not the name:
+/// names can come to mean something else at any time.
+fn leads_to(stream: &TcpStream, port: u16, listen: &ListenAddr) -> bool {
+    let &ListenAddr::Tcp(own) = listen else { return false };
+    if own.port() != port {
+        return false;
+    }
+    let (Ok(near), Ok(far)) = (stream.local_addr(), stream.peer_addr()) else { return false };
+    is_own(own, near, far)
+}
+
+/// Whether `far`, as seen from `near`, is `own`, which may stand for every address of this host.
+fn is_own(own: SocketAddr, near: SocketAddr, far: SocketAddr) -> bool {
+    let [own, near, far] = [own, near, far].map(|address| address.ip().to_canonical());
+    own == far || own.is_unspecified() && (near == far || near.is_loopback() && far.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(own: &str, near: &str, far: &str, expected: bool) {
+        let address = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 8080);
+        assert_eq!(is_own(address(own), address(near), address(far)), expected);
+    }
+
+    #[test]
+    fn an_address_of_this_host_is_the_gates_own() {
+        check("127.0.0.1", "127.0.0.1", "127.0.0.1", true);
+        check("0.0.0.0", "127.0.0.1", "127.0.0.2", true);
+        check("0.0.0.0", "10.0.0.1", "10.0.0.1", true);
+        check("::", "::1", "::1", true);
+        check("::", "::ffff:127.0.0.1", "127.0.0.1", true);
+    }
+
+    #[test]
+    fn another_address_is_not() {
+        check("127.0.0.1", "127.0.0.1", "127.0.0.2", false);
+        check("0.0.0.0", "10.0.0.1", "10.0.0.2", false);
+        check("::", "2001:db8::1", "2001:db8::2", false);
+    }
 }

@@ -25,7 +25,7 @@ use super::stream::Stream;
 use super::waker::LinkWaker;
 use crate::forward::body::RequestBody;
 use crate::observe::seldom::Seldom;
-use crate::plan::{Target, Upstream};
+use crate::plan::{ListenAddr, Target, Upstream};
 use crate::socket::SharedSocket;
 
 /// How long an idle connection is kept. What upstreams close themselves is noticed when it happens;
@@ -42,6 +42,8 @@ const BUFFER_SIZE: usize = 64 * 1024;
 /// One worker's view of an upstream.
 pub(crate) struct Pool {
     upstream: Arc<Upstream>,
+    /// Where this gate listens.
+    own: Arc<[ListenAddr]>,
     addresses: Vec<Address>,
     turns: RefCell<Turns>,
 }
@@ -104,10 +106,10 @@ impl Link {
 }
 
 impl Pool {
-    /// A pool without connections.
-    pub(crate) fn new(upstream: Arc<Upstream>) -> Rc<Self> {
+    /// A pool without connections, of a gate that listens at `own`.
+    pub(crate) fn new(upstream: Arc<Upstream>, own: Arc<[ListenAddr]>) -> Rc<Self> {
         let addresses = upstream.addrs.iter().map(|addr| Address::new(&addr.target)).collect();
-        Rc::new(Self { upstream, addresses, turns: RefCell::default() })
+        Rc::new(Self { upstream, own, addresses, turns: RefCell::default() })
     }
 
     /// What the operator wrote about the upstream.
@@ -170,7 +172,7 @@ impl Pool {
     async fn connect(&self, index: usize) -> std::io::Result<Box<Link>> {
         let address = &self.addresses[index];
         let target = &self.upstream.addrs[index].target;
-        let socket = match connect(target, self.upstream.connect_timeout).await {
+        let socket = match connect(target, self.upstream.connect_timeout, &self.own).await {
             Ok(socket) => socket,
             Err(error) => {
                 address.refused_at.set(Some(Instant::now()));
