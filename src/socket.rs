@@ -122,6 +122,14 @@ impl SharedSocket {
         self.0.borrow().poll_read_ready(cx)
     }
 
+    /// Ends the stream with a reset when it is closed; a unix socket has none.
+    pub(crate) fn reset_when_closed(&self) {
+        if let Socket::Tcp(stream) = &*self.0.borrow() {
+            // If that fails, the stream is closed in the usual way.
+            let _ = stream.set_zero_linger();
+        }
+    }
+
     /// Whether the peer has closed its side, even if bytes before that are still unread.
     pub(crate) fn is_read_closed(&self) -> bool {
         self.0.borrow().is_read_closed()

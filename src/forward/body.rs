@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -214,6 +214,8 @@ fn filter_trailers(frame: Frame<Bytes>, served: &Served) -> Frame<Bytes> {
 /// request.
 pub(crate) struct UpstreamBody {
     inner: Incoming,
+    /// Whether the client sees by its framing where it ends.
+    framed: bool,
     /// Why it broke off; told only after everything before has been written to the client.
     broken: bool,
     client: Rc<Client>,
@@ -221,16 +223,19 @@ pub(crate) struct UpstreamBody {
 }
 
 impl UpstreamBody {
-    /// The body of a response that came over `lease`.
+    /// The body of a response that came over `lease`, to a request of this version.
     pub(crate) fn new(
         inner: Incoming,
         lease: Lease,
+        version: Version,
         client: Rc<Client>,
         served: Rc<Served>,
     ) -> Self {
         let ended = inner.is_end_stream();
         *client.lease.borrow_mut() = Some(lease);
-        let body = Self { inner, broken: false, client, served };
+        // HTTP/1.0 has no chunks: what has no length ends with the connection.
+        let framed = version != Version::HTTP_10 || inner.size_hint().exact().is_some();
+        let body = Self { inner, framed, broken: false, client, served };
         if ended {
             body.give_back();
         }
@@ -251,10 +256,18 @@ impl UpstreamBody {
         drop(self.client.lease.take());
     }
 
+    /// Has a client that could not tell otherwise see that this was not all (RFC 9112, section 8).
+    fn end_visibly(&self) {
+        if !self.framed {
+            self.client.reset_when_closed();
+        }
+    }
+
     /// hyper throws away what it has not written yet when a body fails: the failure is told in the
     /// next round, so that the last event before it reaches the client.
     fn break_off(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.broken = true;
+        self.end_visibly();
         self.give_up();
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -284,6 +297,7 @@ impl Body for UpstreamBody {
         }
         let Poll::Ready(frame) = self.poll_inner(cx) else {
             if self.client.deadlines.passed(Wait::Upstream) {
+                self.end_visibly();
                 self.give_up();
                 return Poll::Ready(Some(Err(BodyError::UpstreamStalled)));
             }

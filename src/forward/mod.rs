@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use http::header::{TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request, response};
 use hyper::body::Incoming;
@@ -88,7 +88,10 @@ pub(crate) async fn send(
             client.interim.listen(&mut request);
         }
         match exchange(client, &mut lease, request).await {
-            Ok(response) => return accept(client, served, response, lease, passage.websocket),
+            Ok(response) => {
+                let asked = (head.version, passage.websocket);
+                return accept(client, served, response, lease, asked);
+            }
             Err(failure) => body = retry(failure, &lease, head, framing, &body_error)?,
         }
         fresh = true;
@@ -174,13 +177,14 @@ fn unreachable(error: &io::Error) -> Reply {
     })
 }
 
-/// Takes a response that can be passed on.
+/// Takes a response that can be passed on, to a request of this version that asks for a WebSocket,
+/// or not.
 fn accept(
     client: &Rc<Client>,
     served: &Rc<Served>,
     response: Response<Incoming>,
-    lease: Lease,
-    websocket: bool,
+    mut lease: Lease,
+    (version, websocket): (Version, bool),
 ) -> Result<Forwarded, Reply> {
     let (mut head, body) = response.into_parts();
     let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -194,11 +198,16 @@ fn accept(
         lease.complain("the response cannot be passed on");
         return Err(Reply::from(Cause::BadGateway));
     }
+    // Two framings may be the work of whoever had a hand in one of them: what comes behind is not
+    // believed (RFC 9112, section 6.3).
+    if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
+        lease.use_no_more();
+    }
     headers::client_head(&mut head, websocket);
     if switching {
         return Ok(Forwarded::Switched(head, lease));
     }
-    let body = UpstreamBody::new(body, lease, Rc::clone(client), Rc::clone(served));
+    let body = UpstreamBody::new(body, lease, version, Rc::clone(client), Rc::clone(served));
     Ok(Forwarded::Response(head, body))
 }
 

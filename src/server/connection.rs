@@ -217,6 +217,12 @@ impl Client {
         matches!(self.phase.get(), Phase::Idle | Phase::Head)
     }
 
+    /// Ends the connection with a reset: for a client that could take a proper end for the end of a
+    /// body.
+    pub(crate) fn reset_when_closed(&self) {
+        self.socket.reset_when_closed();
+    }
+
     /// Lets a tunnel take the connection over once the `101` is written.
     pub(crate) fn switch_to(&self, tunnel: Tunnel) {
         *self.tunnel.borrow_mut() = Some(tunnel);

@@ -128,10 +128,10 @@ impl Pool {
         while let Some(index) = self.choose(&tried) {
             let slot = Slot::take(self, index);
             if !fresh && let Some(link) = self.addresses[index].checkout().await {
-                return Ok(Lease { link, slot, reused: true });
+                return Ok(Lease { link, slot, reused: true, last: false });
             }
             match self.connect(index).await {
-                Ok(link) => return Ok(Lease { link, slot, reused: false }),
+                Ok(link) => return Ok(Lease { link, slot, reused: false, last: false }),
                 Err(error) => {
                     self.addresses[index].trouble.say(|before| {
                         let upstream = &*self.upstream.name;
@@ -265,6 +265,8 @@ pub(crate) struct Lease {
     link: Box<Link>,
     slot: Slot,
     reused: bool,
+    /// Whether this is its last request.
+    last: bool,
 }
 
 /// A request's place in the count of its address.
@@ -346,10 +348,18 @@ impl Lease {
         });
     }
 
+    /// Lets no other request use the connection.
+    pub(crate) fn use_no_more(&mut self) {
+        self.last = true;
+    }
+
     /// Returns the connection for the next request, if it can carry one: not when the upstream
     /// closes it, nor when the request was answered before all of it was sent.
     pub(crate) fn give_back(self) {
-        let Self { mut link, slot, .. } = self;
+        let Self { mut link, slot, last, .. } = self;
+        if last {
+            return;
+        }
         if !link.is_ready() {
             // The end of the response may not have been seen yet.
             link.drive(&Context::from_waker(Waker::noop()));
