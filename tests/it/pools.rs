@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{DEADLINE, Exchange, Origin, Signal, pause, wait_until};
+use crate::support::{Exchange, Origin, Signal, pause, wait_until};
 use crate::upstreams::{GET, POST, before, is};
 
 #[test]
@@ -14,49 +14,6 @@ fn connections_are_used_again() {
         assert_eq!(gate.send(POST).status, 200);
     }
     assert_eq!((origin.count(), origin.connections()), (20, 1));
-}
-
-#[test]
-fn a_connection_that_the_upstream_closes_is_not_used_again() {
-    let origin = Origin::scripted(|exchange| {
-        exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        exchange.ends_within(DEADLINE);
-        exchange.close();
-    });
-    let gate = before(&origin, "");
-    for _ in 0..5 {
-        assert_eq!(gate.send(POST).status, 200);
-    }
-    assert_eq!(origin.connections(), 5);
-}
-
-/// Answers the first request of a connection and ends the connection when the second comes.
-fn closing_on_the_second(exchange: &mut Exchange) {
-    exchange.read_body();
-    if exchange.number == 1 {
-        exchange.reply(200, b"first");
-    } else {
-        exchange.close();
-    }
-}
-
-#[test]
-fn a_get_on_a_stale_connection_is_sent_again() {
-    let origin = Origin::scripted(closing_on_the_second);
-    let gate = before(&origin, "");
-    is(&gate.send(GET), 200, "first");
-    is(&gate.send(GET), 200, "first");
-    let connections: Vec<_> = origin.requests().iter().map(|one| one.connection).collect();
-    assert_eq!(connections, [1, 1, 2]);
-}
-
-#[test]
-fn a_post_on_a_stale_connection_is_never_sent_twice() {
-    let origin = Origin::scripted(closing_on_the_second);
-    let gate = before(&origin, "");
-    is(&gate.send(POST), 200, "first");
-    is(&gate.send(POST), 502, "Bad gateway");
-    assert_eq!(origin.count(), 2);
 }
 
 #[test]
@@ -109,36 +66,6 @@ fn an_idle_connection_that_is_closed_while_there_is_no_client_is_let_go() {
 }
 
 #[test]
-fn bytes_beyond_an_answer_reach_nobody() {
-    let poisoned = Signal::new();
-    let told = poisoned.clone();
-    let origin = Origin::scripted(move |exchange| {
-        exchange.read_body();
-        let target = exchange.request.second_word().to_owned();
-        exchange.reply(200, target.as_bytes());
-        exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
-        told.give();
-    });
-    let gate = before(&origin, "");
-    for number in 0..30 {
-        let request = format!("GET /{number} HTTP/1.1\r\nHost: a.test\r\n\r\n");
-        is(&gate.send(request), 200, &format!("/{number}"));
-        poisoned.wait();
-    }
-}
-
-#[test]
-fn a_length_that_the_body_passes_is_kept() {
-    let origin =
-        Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, and much more");
-    let gate = before(&origin, "");
-    let mut client = gate.client();
-    for _ in 0..5 {
-        is(&client.send(GET).response(), 200, "hello");
-    }
-}
-
-#[test]
 fn an_answer_before_the_whole_request_does_not_poison_the_next() {
     let origin = Origin::scripted(|exchange| {
         let target = exchange.request.second_word().to_owned();
@@ -152,28 +79,6 @@ fn an_answer_before_the_whole_request_does_not_poison_the_next() {
         is(&client.send(head).response(), 200, &format!("/{number}"));
         drop(client);
         is(&gate.send(GET), 200, "/x");
-    }
-}
-
-/// Requests that are not simply sent again.
-const BODIES: [&str; 4] = [
-    "GET /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello",
-    "GET /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    "PATCH /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n",
-    "POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-];
-
-#[test]
-fn a_request_with_a_body_or_an_effect_never_arrives_twice_or_cut() {
-    for request in BODIES {
-        let origin = Origin::scripted(closing_on_the_second);
-        let gate = before(&origin, "");
-        is(&gate.send(GET), 200, "first");
-        is(&gate.send(request), 502, "Bad gateway");
-        let arrived = origin.requests().split_off(1);
-        let whole = if request.contains("hello") { "hello" } else { "" };
-        assert_eq!(arrived.len(), 1, "{request}");
-        assert_eq!(arrived[0].body, whole.as_bytes(), "{request}");
     }
 }
 

@@ -3,28 +3,6 @@
 use crate::support::reference::guarded;
 use crate::support::{DEADLINE, Failures, Origin};
 
-/// Responses that have no body, whatever their heads say; the next one must be found.
-const BODILESS: [(&str, &str); 4] = [
-    ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
-    ("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n"),
-    ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
-    ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
-];
-
-#[test]
-fn a_response_without_a_body_is_followed_by_the_next() {
-    for (method, answer) in BODILESS {
-        let origin = Origin::answering(answer);
-        let gate = guarded(&origin);
-        let mut client = gate.client();
-        for _ in 0..3 {
-            let request = format!("{method} /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
-            let head = client.send(request).response_to_head().head;
-            assert_eq!(head.second_word(), &answer[9..12], "{method} {answer}");
-        }
-    }
-}
-
 #[test]
 fn a_response_that_ends_with_its_connection_is_framed() {
     let origin = Origin::scripted(|exchange| {

@@ -3,7 +3,10 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use socket2::SockRef;
 
 use super::DEADLINE;
 use super::message::{Framing, Head, Response, head_end, visible};
@@ -21,6 +24,8 @@ pub(crate) struct Client {
     pending: Vec<u8>,
     /// Whether the other side has ended the connection.
     ended: bool,
+    /// Whether it did so with a reset.
+    broken: bool,
     /// How long any read may take.
     deadline: Duration,
     /// Where a copy of what it receives is kept, and how much more of it.
@@ -40,7 +45,14 @@ impl Client {
     pub(crate) fn over(stream: TcpStream) -> Self {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_write_timeout(Some(DEADLINE));
-        Self { stream, pending: Vec::new(), ended: false, deadline: DEADLINE, kept: None }
+        Self {
+            stream,
+            pending: Vec::new(),
+            ended: false,
+            broken: false,
+            deadline: DEADLINE,
+            kept: None,
+        }
     }
 
     /// Keeps a copy of what it receives.
@@ -67,6 +79,14 @@ impl Client {
         let sent = self.stream.write_all(bytes).is_ok();
         let _ = self.stream.set_write_timeout(Some(DEADLINE));
         sent
+    }
+
+    /// Sends bytes from a thread of its own, so that the answer can be read meanwhile.
+    pub(crate) fn send_beside(&self, bytes: Vec<u8>) -> JoinHandle<()> {
+        let stream = self.stream.try_clone().expect("a socket can be shared");
+        thread::spawn(move || {
+            Self::over(stream).send(bytes);
+        })
     }
 
     /// Says that nothing more will be sent.
@@ -258,9 +278,17 @@ impl Client {
             }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
-                _ => self.ended = true,
+                kind => {
+                    self.ended = true;
+                    self.broken = kind == ErrorKind::ConnectionReset;
+                }
             },
         }
+    }
+
+    /// Whether the other side has ended the connection with a reset.
+    pub(crate) fn was_reset(&self) -> bool {
+        self.broken
     }
 
     /// Waits as long as it takes for the next head; none when the connection ends before it.
@@ -270,6 +298,12 @@ impl Client {
         }
         let end = head_end(&self.pending)?;
         Some(Head::parse(&self.take(end)))
+    }
+
+    /// Ends the connection with a reset when it is dropped.
+    pub(crate) fn reset(&mut self) -> &mut Self {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        self
     }
 
     /// What was received and not taken.

@@ -3,6 +3,7 @@
 
 mod canary;
 mod client;
+pub(crate) mod fault;
 mod gate;
 mod log;
 mod message;

@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use socket2::SockRef;
-
 use super::message::{Framing, Head, Response};
 use super::{Client, wait_until};
 
@@ -217,10 +215,7 @@ impl Exchange {
 
     /// Sends bytes from a thread of its own, so that the script can go on reading.
     pub(crate) fn write_beside(&mut self, bytes: Vec<u8>) -> thread::JoinHandle<()> {
-        let stream = self.client.stream().try_clone().expect("a socket can be shared");
-        thread::spawn(move || {
-            Client::over(stream).send(bytes);
-        })
+        self.client.send_beside(bytes)
     }
 
     /// Sends a complete response.
@@ -256,7 +251,7 @@ impl Exchange {
 
     /// Ends the connection with a reset when the script ends.
     pub(crate) fn reset(&mut self) {
-        let _ = SockRef::from(self.client.stream()).set_linger(Some(Duration::ZERO));
+        self.client.reset();
         self.open = false;
     }
 }

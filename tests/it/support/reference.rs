@@ -15,7 +15,7 @@ pub(crate) const K4: &str = "k4_18ac3e7343f016890c510e93f9352611";
 pub(crate) const KEYS: [&str; 4] = [K1, K2, K3, K4];
 
 /// The locations of the reference configuration and their plugins, without an upstream.
-const LOCATIONS: &str = r#"
+pub(crate) const LOCATIONS: &str = r#"
 [plugins.kh]
 category = "key-auth"
 header = "X-API-Key"
