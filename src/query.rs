@@ -39,8 +39,9 @@ pub fn remove<N: AsRef<[u8]>>(target: &[u8], names: &[N]) -> Option<Vec<u8>> {
     Some(left)
 }
 
-/// Writes the target with `***` for the value of every parameter whose decoded name is one of
-/// `names`.
+/// Writes the target with `***` for the value of every parameter that mentions one of `names` as a
+/// word of its own, however it is spelled: clients put a key in the wrong place, or under a name
+/// that is not quite right, and a log must not hold it then either.
 pub fn mask<N: AsRef<[u8]>>(target: &[u8], names: &[N], into: &mut Vec<u8>) {
     let Some((path, query)) = split_target(target) else {
         into.extend_from_slice(target);
@@ -51,12 +52,38 @@ pub fn mask<N: AsRef<[u8]>>(target: &[u8], names: &[N], into: &mut Vec<u8>) {
     for parameter in query.split(|&byte| byte == b'&') {
         into.push(before);
         before = b'&';
-        match split(parameter) {
-            (name, value) if !value.is_empty() && is_one_of(parameter, names) => {
-                into.extend_from_slice(name);
-                into.extend_from_slice(b"=***");
+        let is_secret = || names.iter().any(|name| mentions(parameter, name.as_ref()));
+        match parameter.iter().position(|&byte| byte == b'=') {
+            Some(at) if at + 1 < parameter.len() && is_secret() => {
+                into.extend_from_slice(&parameter[..=at]);
+                into.extend_from_slice(b"***");
             }
             _ => into.extend_from_slice(parameter),
+        }
+    }
+}
+
+/// Whether a parameter, decoded, holds the name as a word: in any case, and with any byte that is
+/// no letter or digit for any other.
+fn mentions(parameter: &[u8], name: &[u8]) -> bool {
+    let is_alike = |byte: u8, expected: u8| {
+        let between = |byte: u8| !byte.is_ascii_alphanumeric();
+        byte.eq_ignore_ascii_case(&expected) || between(byte) && between(expected)
+    };
+    let mut rest = Decoded { rest: parameter };
+    let mut last = None;
+    loop {
+        let mut word = rest.clone();
+        let begins = last.is_none_or(|last: u8| !last.is_ascii_alphanumeric());
+        if begins
+            && name.iter().all(|&byte| word.next().is_some_and(|next| is_alike(next, byte)))
+            && word.next().is_none_or(|next| !next.is_ascii_alphanumeric())
+        {
+            return true;
+        }
+        last = rest.next();
+        if last.is_none() {
+            return false;
         }
     }
 }
@@ -103,6 +130,7 @@ pub fn decode(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The bytes of a text, its escapes decoded.
+#[derive(Clone)]
 struct Decoded<'a> {
     rest: &'a [u8],
 }
@@ -222,6 +250,27 @@ mod tests {
         check_mask("/x?a=1&%61pi_key=K1&k=&k=2&b=3", "/x?a=1&%61pi_key=***&k=&k=***&b=3");
         check_mask("/x?k=1;2=3?4", "/x?k=***");
         check_mask("/x?k", "/x?k");
+        check_mask("/x?ak=1&ka=2&k2=3&a=ok", "/x?ak=1&ka=2&k2=3&a=ok");
+    }
+
+    #[test]
+    fn masking_hides_the_value_under_a_name_that_is_not_quite_right() {
+        for parameter in [
+            "API_KEY",
+            "Api-Key",
+            "api.key",
+            "api_key[]",
+            "api_key.x",
+            "api_key%20",
+            "+api_key",
+            "amp;api_key",
+            "api%2dKEY",
+        ] {
+            check_mask(&format!("/x?{parameter}=K1&b=2"), &format!("/x?{parameter}=***&b=2"));
+        }
+        check_mask("/x?a=1;api_key=K1", "/x?a=***");
+        check_mask("/x?a=b?api_key=K1", "/x?a=***");
+        check_mask("/x?a=b%26api_key=K1&b", "/x?a=***&b");
     }
 
     /// Parameters that are none of the names, and those that are, in every spelling of them.

@@ -68,7 +68,7 @@ pub(crate) struct Line<'a> {
     pub(crate) client: Option<&'a HeaderValue>,
     /// The request's method and its target as it came; none if it could not be read.
     pub(crate) request: Option<&'a (Method, Uri)>,
-    /// Decoded names of the parameters whose values are masked.
+    /// Names of the parameters whose values are masked, in lower case.
     pub(crate) masked: &'a [Vec<u8>],
     /// The status that was answered.
     pub(crate) status: StatusCode,

@@ -92,7 +92,7 @@ impl Drop for Record {
         self.worker.access_log.write(&Line {
             client: self.client.as_ref(),
             request: self.request.as_ref(),
-            masked: &self.served.plan.credential_parameters,
+            masked: &self.served.plan.credential_names,
             status: self.status.unwrap_or(gone),
             bytes: self.bytes,
             keygate: whole.saturating_sub(upstream.unwrap_or_default()),

@@ -10,7 +10,7 @@ use crate::config::address::Trusted;
 use crate::config::problem::{Fault, Problem, Problems, Severity};
 use crate::config::source::{Findings, Origin};
 use crate::config::{self, Config, Table};
-use crate::plugin::Built;
+use crate::plugin::{Built, CredentialPlaces};
 use crate::route::{Route, Router};
 
 /// Compiles a configuration. `previous` is the plan that is being replaced: state that outlives a
@@ -50,14 +50,17 @@ fn plan(
     plugins: Vec<Option<Built>>,
     warnings: Vec<Problem>,
 ) -> Plan {
-    let mut credential_parameters = Vec::new();
+    let mut credential_names = Vec::new();
     let mut credential_headers: Vec<HeaderName> = Vec::new();
     for built in plugins.iter().flatten() {
-        credential_parameters.extend(built.credentials.parameters.iter().cloned());
-        credential_headers.extend(built.credentials.headers.iter().cloned());
+        let CredentialPlaces { headers, parameters } = &built.credentials;
+        let names = headers.iter().map(|name| name.as_str().as_bytes());
+        let names = names.chain(parameters.iter().map(Vec::as_slice));
+        credential_names.extend(names.map(<[u8]>::to_ascii_lowercase));
+        credential_headers.extend(headers.iter().cloned());
     }
-    credential_parameters.sort();
-    credential_parameters.dedup();
+    credential_names.sort();
+    credential_names.dedup();
     credential_headers.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     credential_headers.dedup();
     let named = config.plugins.iter().zip(plugins);
@@ -74,7 +77,7 @@ fn plan(
         locations,
         upstreams,
         plugins: plugins.collect(),
-        credential_parameters,
+        credential_names,
         credential_headers,
         warnings,
     }

@@ -45,8 +45,9 @@ pub struct Plan {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Every plugin by its name, for the plan that replaces this one.
     pub plugins: Vec<NamedPlugin>,
-    /// Decoded names of the query parameters that may carry a credential on any location.
-    pub credential_parameters: Vec<Vec<u8>>,
+    /// Names of the headers and query parameters that may carry a credential on any location, in
+    /// lower case: a parameter of such a name is not logged.
+    pub credential_names: Vec<Vec<u8>>,
     /// Header fields that may carry a credential on any location.
     pub credential_headers: Vec<HeaderName>,
     /// What `check` and start should say although it is no error.

@@ -82,7 +82,7 @@ fn every_place_of_a_credential_is_known_to_the_plan() {
     );
     let plan = plan(&text, None);
     assert_eq!(plan.credential_headers, ["x-api-key"]);
-    assert_eq!(plan.credential_parameters, [b"key".to_vec()]);
+    assert_eq!(plan.credential_names, [b"key".to_vec(), b"x-api-key".to_vec()]);
 }
 
 #[test]
