@@ -78,8 +78,17 @@ const GROUPS: [(&str, &[Case], usize); 10] = [
     ("CF", cf::CASES, 40),
 ];
 
-/// The groups whose every row must be there; the others are still being filled.
-const COMPLETE: &[&str] = &["UP"];
+/// The groups whose rows are still being written; of all others every row must be there.
+#[rustfmt::skip]
+const UNFINISHED: &[&str] = &[
+    "ST",
+    "PM",
+    "SM",
+    "RX",
+    "LC",
+    "SC",
+    "CF",
+];
 
 /// How many cases of a group run at a time: most of a case is waiting.
 const AT_ONCE: usize = 4;
@@ -149,7 +158,7 @@ fn every_row_is_there_once_and_in_order() {
         assert!(!places.contains(&None), "{group} has a row that is not in the catalogue");
         assert!(places.is_sorted_by(|a, b| a < b), "{group}: a row is there twice or out of order");
         let missing = missing(group, cases, count);
-        assert!(missing.is_empty() || !COMPLETE.contains(&group), "{group} lacks {missing:?}");
+        assert!(missing.is_empty() || UNFINISHED.contains(&group), "{group} lacks {missing:?}");
     }
 }
 

@@ -63,7 +63,8 @@ pub(super) fn rests(
     failures.row(probed(gate, probe), || "I5: the next request is not served".to_owned());
     let closed = holds_within(DEADLINE, || open_files(gate, origin) <= files + SPARE_FILES);
     failures.row(closed, || {
-        format!("I5: {} files are open, {files} at the start", open_files(gate, origin))
+        let open = open_names(gate, origin);
+        format!("I5: {} files are open, {files} at the start: {open:?}", open.len())
     });
     let panicked = gate.output().contains("panicked");
     failures.row(!panicked, || "I5: a panic in the log".to_owned());
@@ -89,11 +90,16 @@ fn sleeps(task: &Path) -> bool {
 
 /// How many files a gate has open, without the connections that it keeps to the origin.
 pub(super) fn open_files(gate: &Gate, origin: &Origin) -> usize {
+    open_names(gate, origin).len()
+}
+
+/// Those files as the system names them.
+fn open_names(gate: &Gate, origin: &Origin) -> Vec<String> {
     let kept = connections_to(origin.address.port());
-    let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", gate.pid())) else { return 0 };
-    let links = entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let entries = fs::read_dir(format!("/proc/{}/fd", gate.pid())).into_iter().flatten().flatten();
+    let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
     let names = links.map(|link| link.to_string_lossy().into_owned());
-    names.filter(|name| !kept.contains(name)).count()
+    names.filter(|name| !kept.contains(name)).collect()
 }
 
 /// The sockets of this machine that are connected to a port, named as `/proc/PID/fd` names them.

@@ -4,6 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use super::oracle::{self, Allowed};
+use crate::config::check;
 use crate::support::reference::{KEYS, ROOT, keyed, reference, upstream, with_keys};
 use crate::support::{
     Canaries, Client, Exchange, Failures, Gate, Origin, Place, Recorded, Response, Row, Then,
@@ -43,7 +44,7 @@ struct Setup {
 struct Running {
     origin: Origin,
     gate: Gate,
-    /// How many files it had open before any request, without its connections to the origin.
+    /// How many files it had open before any request.
     files: usize,
     notes: RefCell<Notes>,
 }
@@ -385,6 +386,16 @@ impl Setup {
         let files = oracle::open_files(&gate, &origin);
         Running { origin, gate, files, notes: RefCell::default() }
     }
+}
+
+/// Why a configuration does not load, as `keygate check` says it. It is written as for
+/// [`Stand::config`].
+#[track_caller]
+pub(crate) fn refusal(config: &str) -> String {
+    let config = keyed(&format!("[upstreams.rec]\naddrs = [\"127.0.0.1:1\"]\n{config}"));
+    let output = check(&[("keygate.toml", &config)], &[]);
+    assert_eq!(output.code, Some(1), "it loads: {config}\n{output:?}");
+    output.stderr
 }
 
 /// Sends the oracle's own request, and says whether it is answered with 200.

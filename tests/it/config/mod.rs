@@ -50,7 +50,7 @@ pub(super) fn check_in(folder: &Path, env: &[(&str, &str)]) -> Output {
 
 /// What `keygate check` says of these files.
 #[track_caller]
-pub(super) fn check(files: &[(&str, &str)], env: &[(&str, &str)]) -> Output {
+pub(crate) fn check(files: &[(&str, &str)], env: &[(&str, &str)]) -> Output {
     let names: Vec<_> = files.iter().map(|(name, _)| format!("config/{name}")).collect();
     let texts = files.iter().map(|(_, text)| text.as_bytes());
     let files: Vec<_> = names.iter().map(String::as_str).zip(texts).collect();
