@@ -109,7 +109,9 @@ mod tests {
     fn the_form_is_fixed() {
         let zero = "kg_0000000000000000000000000000000000000000000";
         assert_eq!(&*compose("kg", &[0; 32]), &format!("{zero}{}", crc_digits(zero)));
-        assert_eq!(compose("kg", &[255; 32]).len(), 3 + 43 + 6);
+        let key = compose("kg", &[255; 32]);
+        assert_eq!(key.len(), 3 + 43 + 6);
+        assert_eq!(key.capacity(), key.len(), "it never grew, and left no copy behind");
         assert_eq!(base62(&61_u32.to_be_bytes()), *b"00000z");
         assert_eq!(base62(&62_u32.to_be_bytes()), *b"000010");
         assert_eq!(base62(&u32::MAX.to_be_bytes()), *b"4gfFC3");

@@ -5,6 +5,8 @@ mod oracle;
 mod pattern;
 mod readings;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;
 
 use http::Method;
@@ -160,18 +162,15 @@ impl Asked<'_> {
     fn agrees(&self, index: usize, reading: &[u8], fold: bool, also: &mut Vec<usize>) -> bool {
         let slash = self.router.has_slash || (reading.len() > 1 && reading.ends_with(b"/"));
         let guard = self.router.routes[index].guard;
-        [(false, false), (true, false), (false, true), (true, true)]
-            .into_iter()
-            .filter(|&(folded, slashed)| (fold || !folded) && (slash || !slashed))
-            .all(|(fold, slash)| match self.find(reading, Look { fold, slash }) {
-                Some(found) if self.router.routes[found].guard == guard => {
-                    if found != index && !also.contains(&found) {
-                        also.push(found);
-                    }
-                    true
+        looks(fold, slash).all(|look| match self.find(reading, look) {
+            Some(found) if self.router.routes[found].guard == guard => {
+                if found != index && !also.contains(&found) {
+                    also.push(found);
                 }
-                _ => false,
-            })
+                true
+            }
+            _ => false,
+        })
     }
 
     fn find(&self, path: &[u8], look: Look) -> Option<usize> {
@@ -191,6 +190,12 @@ impl Asked<'_> {
         route.path.fits(path, look)
             && (route.methods.is_empty() || route.methods.contains(self.method))
     }
+}
+
+/// Every way of looking at a path, or those that can make a difference to it.
+fn looks(fold: bool, slash: bool) -> impl Iterator<Item = Look> {
+    let both = |differs| [false, true].into_iter().take(if differs { 2 } else { 1 });
+    both(slash).flat_map(move |slash| both(fold).map(move |fold| Look { fold, slash }))
 }
 
 fn is_below(host: &str, domain: &str) -> bool {

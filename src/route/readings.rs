@@ -119,7 +119,7 @@ pub(super) fn upper_case_escapes(path: &[u8]) -> Vec<u8> {
     let mut upper = path.to_vec();
     for at in 0..path.len() {
         if escaped(&path[at..]).is_some() {
-            upper[at + 1..at + 3].make_ascii_uppercase();
+            upper[at..at + 3].make_ascii_uppercase();
         }
     }
     upper
@@ -201,10 +201,8 @@ fn turn_backslashes(path: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn merge_slashes(path: &[u8]) -> Option<Vec<u8>> {
-    rewrite(path, |rest| {
-        let slashes = rest.iter().take_while(|&&byte| byte == b'/').count();
-        (slashes > 1).then_some((b'/', slashes))
-    })
+    let slashes = |rest: &[u8]| rest.iter().take_while(|&&byte| byte == b'/').count();
+    rewrite(path, |rest| rest.starts_with(b"//").then(|| (b'/', slashes(rest))))
 }
 
 /// Removes `.` and `..` segments (RFC 3986, section 5.2.4).

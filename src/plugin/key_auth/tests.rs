@@ -236,6 +236,9 @@ fn a_preflight_goes_on_without_a_key_but_never_with_one() {
     let settings = format!("{ALL}\nallow_preflight = true");
     let preflight = "Origin: https://a.test\nAccess-Control-Request-Method: GET";
     check(&settings, &format!("OPTIONS /\n{preflight}"), "valid");
+    check(&settings, &format!("OPTIONS /\n{preflight}\nContent-Length: 0"), "valid");
+    check(&settings, &format!("OPTIONS /\n{preflight}\nContent-Length: 5"), "missing");
+    check(&settings, &format!("OPTIONS /\n{preflight}\nTransfer-Encoding: chunked"), "missing");
     check_hidden(
         &settings,
         &format!("OPTIONS /?api_key=K1\n{preflight}\nX-API-Key: wrong"),
