@@ -33,6 +33,7 @@ impl Unit {
                 "max_connections",
                 "client_header_timeout",
                 "client_body_timeout",
+                "client_min_rate",
                 "keepalive_timeout",
                 "max_header_size",
                 "shutdown_timeout",

@@ -119,6 +119,8 @@ pub struct Server {
     pub client_header_timeout: Period,
     /// How long a client may take between two pieces of a body.
     pub client_body_timeout: Period,
+    /// How many bytes a second of a body a client must send, or take; 0: any number.
+    pub client_min_rate: Count<0, 1_000_000>,
     /// How long a connection may wait for its next request.
     pub keepalive_timeout: Period,
     /// The longest request head.
@@ -135,6 +137,10 @@ const CLIENT_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A phone in a tunnel is silent for some seconds, and seldom for half a minute.
 const CLIENT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What Kestrel and IIS ask for: slower than any modem, faster than whoever only wants to hold a
+/// connection.
+const CLIENT_MIN_RATE: u32 = 240;
 
 /// Longer than the 60 s of common load balancers, so that they close first and no request of
 /// theirs meets a closed connection; also the default of nginx.
@@ -155,6 +161,7 @@ impl Default for Server {
             max_connections: Spanned::new(0..0, Count::new(0)),
             client_header_timeout: Period(CLIENT_HEADER_TIMEOUT),
             client_body_timeout: Period(CLIENT_BODY_TIMEOUT),
+            client_min_rate: Count::new(CLIENT_MIN_RATE),
             keepalive_timeout: Period(KEEPALIVE_TIMEOUT),
             max_header_size: HeadSize(MAX_HEADER_SIZE),
             shutdown_timeout: Period(SHUTDOWN_TIMEOUT),

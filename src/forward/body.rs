@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 use super::headers::{Framing, trailer_may_pass};
 use crate::server::clock::Wait;
 use crate::server::connection::Client;
+use crate::server::pace::Pace;
 use crate::server::worker::Served;
 use crate::upstream::pool::Lease;
 
@@ -65,6 +66,8 @@ struct Streaming {
     served: Rc<Served>,
     /// Why the body ended early, told to whoever sends it.
     error: Rc<Cell<Option<BodyError>>>,
+    /// How long its client may still be waited for.
+    pace: Pace,
     /// How many more bytes the location allows.
     left: Option<u64>,
     /// While the client waits for `100 Continue`: until when.
@@ -87,8 +90,10 @@ impl RequestBody {
     ) -> (Self, Rc<Cell<Option<BodyError>>>) {
         let error = Rc::<Cell<_>>::default();
         let expects = expects_continue.then(|| Box::pin(tokio::time::sleep(CONTINUE_TIMEOUT)));
+        let pace = Pace::new(Wait::Body, &served.plan.server);
+        let error_of = Rc::clone(&error);
         let streaming =
-            Streaming { inner, client, served, error: Rc::clone(&error), left: limit, expects };
+            Streaming { inner, client, served, error: error_of, pace, left: limit, expects };
         (Self(Some(streaming)), error)
     }
 }
@@ -126,10 +131,11 @@ impl Streaming {
             if deadlines.passed(Wait::Body) {
                 return self.fail(BodyError::ClientStalled);
             }
-            deadlines.start(Wait::Body, self.served.plan.server.client_body_timeout);
+            self.pace.waits(deadlines);
             return Poll::Pending;
         };
-        deadlines.clear(Wait::Body);
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        self.pace.moved(deadlines, data.map_or(0, Bytes::len));
         // The upstream's time to answer counts from the last piece that it was sent, and a client
         // that is still sending need not read yet.
         deadlines.clear(Wait::Upstream);

@@ -234,6 +234,7 @@ impl Compiler<'_> {
             max_connections: self.max_connections(),
             client_header_timeout: server.client_header_timeout.0,
             client_body_timeout: server.client_body_timeout.0,
+            client_min_rate: server.client_min_rate.number(),
             keepalive_timeout: server.keepalive_timeout.0,
             max_header_size: server.max_header_size.0,
             shutdown_timeout: server.shutdown_timeout.0,

@@ -106,6 +106,9 @@ pub struct ServerLimits {
     /// How long a client may take between two pieces of its body, or to take a piece of the
     /// response.
     pub client_body_timeout: Duration,
+    /// How many bytes a second of a body a client must send, or take, while it is waited for;
+    /// 0: any number.
+    pub client_min_rate: u32,
     /// How long a connection may wait for its next request.
     pub keepalive_timeout: Duration,
     /// The longest request head, in bytes.

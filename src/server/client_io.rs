@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::clock::Wait;
 use super::connection::Client;
+use super::pace::Pace;
 use super::wire::Scan;
 use crate::plan::ServerLimits;
 use crate::socket::SharedSocket;
@@ -34,7 +35,7 @@ pub(super) struct ClientIo {
     socket: TokioIo<Metered>,
     client: Rc<Client>,
     header_timeout: Duration,
-    write_timeout: Duration,
+    pace: Pace,
     scan: Scan,
     /// What came from the first byte on that must not be passed on.
     held: Option<BytesMut>,
@@ -49,7 +50,7 @@ impl ClientIo {
             socket: TokioIo::new(Metered { socket, count: 0 }),
             client,
             header_timeout: limits.client_header_timeout,
-            write_timeout: limits.client_body_timeout,
+            pace: Pace::new(Wait::Write, limits),
             scan: Scan::default(),
             held: None,
             flushed: true,
@@ -106,21 +107,24 @@ impl ClientIo {
     /// Bounds how long the client may leave no room to write: only bytes that it took, or that
     /// there are none left, end the wait. A connection is not idle before its response has gone
     /// out.
-    fn watch_write<T>(&self, polled: Poll<T>) -> Poll<T> {
+    fn watch_write(&self, taken: Option<usize>) {
         let deadlines = &self.client.deadlines;
         let idle = self.client.is_idle();
-        if polled.is_pending() {
-            deadlines.start(Wait::Write, self.write_timeout);
-            if idle {
-                deadlines.clear(Wait::Request);
+        let waited = deadlines.is_set(Wait::Write);
+        match taken {
+            Some(count) => {
+                self.pace.moved(deadlines, count);
+                if idle && waited {
+                    self.client.end();
+                }
             }
-        } else if deadlines.is_set(Wait::Write) {
-            deadlines.clear(Wait::Write);
-            if idle {
-                self.client.end();
+            None => {
+                self.pace.waits(deadlines);
+                if idle {
+                    deadlines.clear(Wait::Request);
+                }
             }
         }
-        polled
     }
 
     /// Writes informational responses, between two responses only.
@@ -134,6 +138,18 @@ impl ClientIo {
             hints.drain(..written);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl ClientIo {
+    fn poll_write_behind_hints(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_hints(cx))?;
+        self.flushed = false;
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 }
 
@@ -177,14 +193,12 @@ impl Write for ClientIo {
             self.client.refuse(slices.first().map_or(&[], |head| head));
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
-        let hinted = self.poll_hints(cx);
-        if hinted.is_pending() {
-            return self.watch_write(Poll::Pending);
-        }
-        ready!(hinted)?;
-        self.flushed = false;
-        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
-        self.watch_write(written)
+        let written = self.poll_write_behind_hints(cx, slices);
+        self.watch_write(match &written {
+            Poll::Ready(taken) => Some(taken.as_ref().map_or(0, |count| *count)),
+            Poll::Pending => None,
+        });
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -197,7 +211,11 @@ impl Write for ClientIo {
         self.flushed = true;
         self.client.has_flushed();
         let hinted = self.poll_hints(cx);
-        self.watch_write(hinted)
+        self.watch_write(hinted.is_ready().then_some(0));
+        if self.client.is_idle() {
+            self.pace.begins();
+        }
+        hinted
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

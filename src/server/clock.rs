@@ -75,6 +75,12 @@ impl Clock {
         }
     }
 
+    /// Lets time pass.
+    #[cfg(test)]
+    pub(crate) fn advance(&self, time: Duration) {
+        self.now_ms.set(self.now_ms.get() + time.as_millis() as u64);
+    }
+
     fn read(&self) {
         let since = self.started.elapsed().as_millis();
         self.now_ms.set(u64::try_from(since).unwrap_or(u64::MAX));
@@ -122,6 +128,11 @@ impl Deadlines {
         // The clock may lag by one tick: add it, so that nothing ends early.
         let due = self.clock.now_ms.get() + TICK.as_millis() as u64 + timeout_ms;
         self.due_ms[wait as usize].set(due.max(1));
+    }
+
+    /// The time of the clock, a tick late at most.
+    pub(crate) fn now(&self) -> Duration {
+        Duration::from_millis(self.clock.now_ms.get())
     }
 
     /// Ends a wait after `timeout` from now, unless it has an end already.

@@ -4,6 +4,7 @@ mod client_io;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod listener;
+pub(crate) mod pace;
 pub(crate) mod threads;
 pub(crate) mod tunnel;
 mod wire;

@@ -74,9 +74,43 @@ fn a_body_that_does_not_go_on_is_408() {
 }
 
 #[test]
+fn a_body_that_trickles_is_408() {
+    let origin = Origin::echo();
+    let settings = "client_body_timeout = \"600ms\"\nclient_min_rate = 100";
+    let gate = with_server(&origin, settings);
+    let start = Instant::now();
+    let mut client = gate.client();
+    client.send("POST /public/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000\r\n\r\n");
+    // 20 bytes a second: each piece comes in time, all of them together do not.
+    while start.elapsed() < LATE && !client.hears_within(Duration::from_millis(50)) {
+        client.send("x");
+    }
+    in_time(start);
+    assert_eq!(client.response().status, 408);
+}
+
+#[test]
+fn a_response_that_is_taken_in_drops_is_not_held_for_ever() {
+    const SIZE: usize = 32 * 1024 * 1024;
+    let origin = Origin::scripted(|exchange| exchange.reply(200, &vec![b'x'; SIZE]));
+    let settings = "client_body_timeout = \"600ms\"\nclient_min_rate = 1000000";
+    let gate = with_server(&origin, settings);
+    let mut client = gate.client();
+    client.send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n").response_head();
+    let line = || gate.stdout.lines().into_iter().find(|line| line.contains("/public/x"));
+    let mut read = 0;
+    while line().is_none() && read < SIZE {
+        read += client.bytes(8 * 1024).len();
+        pause(Duration::from_millis(20));
+    }
+    assert!(line().is_some(), "all of it was taken at 400 KB a second");
+}
+
+#[test]
 fn a_body_that_goes_on_slowly_is_waited_for() {
     let origin = Origin::echo();
-    let gate = with_server(&origin, "client_body_timeout = \"600ms\"");
+    let settings = "client_body_timeout = \"600ms\"\nclient_min_rate = 1";
+    let gate = with_server(&origin, settings);
     let mut client = gate.client();
     client.send("POST /public/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n");
     let start = Instant::now();
