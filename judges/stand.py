@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 KEY = "k1_9f86d081884c7d659a2feaa0c55ad015"
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def binary():
@@ -104,8 +103,9 @@ class Gate:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def cpu_seconds(self):
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+        """The processor time of all its threads, to the nanosecond."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def panics(self):
         streams = [stream for stream in (self.stdout, self.stderr) if stream]

@@ -62,7 +62,7 @@ impl Log {
 fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let message = info.payload().downcast_ref::<&'static str>().unwrap_or(&"[not shown]");
-    tracing::error!(place, message, "a panic: please report it");
+    tracing::error!(place, message, "keygate panicked: please report it");
 }
 
 /// Where messages are put together.

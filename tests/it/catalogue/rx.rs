@@ -60,6 +60,7 @@ pub(super) const CASES: &[Case] = &[
         stand.allow_any("/api/v1/x", CROWD / 4);
         let asking = keyed(&format!("{GET}X-API-Key: K1\r\n\r\n"));
         let stalled = some(stand, CROWD / 4, &asking);
+        stand.origin().wait_for(CROWD / 4);
         let closed = holds_within(DEADLINE, || stand.gate().open_files() <= files);
         stand.holds(closed, || "a connection stays open while nothing of it is read".to_owned());
         drop(stalled);
@@ -251,6 +252,35 @@ pub(super) const CASES: &[Case] = &[
         }
     }),
     left_out("RX-23", "a tight memory limit", MEMORY),
+    case("RX-24", "an access log that nobody reads: lines are dropped and counted", |stand| {
+        let gate = stand.gate();
+        let before = gate.memory_kib();
+        let held = gate.stdout.hold();
+        let long = format!("GET /nowhere/{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "x".repeat(30_000));
+        let mut client = stand.connect();
+        // 256 pieces may wait, of two such lines each; more comes.
+        for _ in 0..600 {
+            assert_eq!(client.send(&long).response().status, 404);
+        }
+        let more = gate.highest_memory_kib() - before;
+        stand.holds(more < 32 * 1024, || format!("{more} KiB for what cannot be written"));
+        drop(held);
+        gate.stderr.wait_for("the count", |line| {
+            stand.get("", MISSING);
+            line.contains("lines are lost") && line.contains("lines=")
+        });
+    }),
+    case("RX-25", "a full disk below the access log: told once, and nothing stops", |stand| {
+        stand.stdout("/dev/full");
+        for _ in 0..5 {
+            stand.get("X-API-Key: K1\r\n", PASSES).get("", MISSING);
+            pause(Duration::from_millis(150));
+        }
+        let told = |line: &str| line.contains("cannot write the access log");
+        stand.gate().stderr.wait_for("no space", told);
+        let times = stand.gate().stderr.lines().iter().filter(|line| told(line)).count();
+        stand.holds(times == 1, || format!("told {times} times"));
+    }),
     case("RX-26", "a thousand hosts leave nothing behind", |stand| {
         let request = |at: usize| format!("GET / HTTP/1.1\r\nHost: h{at}.test\r\n\r\n");
         leaves_nothing(stand, 1000, |at| assert_eq!(stand.ask(request(at)).status, 404));

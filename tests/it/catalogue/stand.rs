@@ -1,6 +1,8 @@
 //! What a case stands on: a gate, an origin that records every byte, and the oracle over both.
 
 use std::cell::{OnceCell, RefCell};
+use std::fs::File;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use super::oracle::{self, Allowed};
@@ -31,6 +33,7 @@ struct Setup {
     arguments: Vec<String>,
     env: Vec<(String, String)>,
     files: Vec<(String, String)>,
+    stdout: Option<&'static str>,
     script: Arc<Script>,
     probe: String,
     secrets: Vec<Vec<u8>>,
@@ -93,6 +96,12 @@ impl Stand {
     /// Sets a variable of the gate's environment.
     pub(crate) fn env(&mut self, name: &str, value: &str) -> &mut Self {
         self.setup().env.push((name.to_owned(), keyed(value)));
+        self
+    }
+
+    /// Has the standard output, which is the access log, go to this file.
+    pub(crate) fn stdout(&mut self, path: &'static str) -> &mut Self {
+        self.setup().stdout = Some(path);
         self
     }
 
@@ -330,6 +339,7 @@ impl Setup {
             arguments: vec!["--config".to_owned(), "config".to_owned()],
             env: Vec::new(),
             files: Vec::new(),
+            stdout: None,
             script: Arc::new(|exchange| {
                 exchange.read_body();
                 let target = exchange.request.second_word().to_owned();
@@ -377,7 +387,9 @@ impl Setup {
         let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
         let env: Vec<_> =
             self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let mut gate = Gate::launch(&files, &arguments, &env);
+        let open = |path| File::options().write(true).open(path).expect("it can be written to");
+        let stdout = self.stdout.map_or(Stdio::piped(), |path| open(path).into());
+        let mut gate = Gate::launch_onto(stdout, &files, &arguments, &env);
         gate.shows(&self.shown);
         for secret in &self.secrets {
             gate.secret(secret);

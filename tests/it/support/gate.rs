@@ -1,9 +1,10 @@
 //! The real binary, started with configuration files in a folder of its own.
 
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,13 +55,25 @@ impl Gate {
     /// the working directory is the folder above.
     #[track_caller]
     pub(crate) fn launch(files: &[(&str, &str)], arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::launch_onto(Stdio::piped(), files, arguments, env)
+    }
+
+    /// The same, with another standard output than the one that is read here.
+    #[track_caller]
+    pub(crate) fn launch_onto(
+        stdout: Stdio,
+        files: &[(&str, &str)],
+        arguments: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a temporary folder");
         let config = folder.path().join("config");
         fs::create_dir(&config).expect("the folder is new");
         for (name, text) in files {
             fs::write(config.join(name), text).expect("the folder can be written");
         }
-        let (child, stdout, stderr) = spawn(command(arguments, folder.path(), env));
+        let mut command = command(arguments, folder.path(), env);
+        let (child, stdout, stderr) = spawn(command.stdout(stdout));
         let child = Mutex::new(child);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut gate = Self {
@@ -221,9 +234,9 @@ fn show(text: &str) {
     eprintln!("{text}");
 }
 
-fn spawn(mut command: Command) -> (Child, Log, Log) {
+fn spawn(command: &mut Command) -> (Child, Log, Log) {
     let mut child = command.spawn().expect("the binary starts");
-    let stdout = Log::of(child.stdout.take().expect("its stdout is a pipe"));
+    let stdout = child.stdout.take().map_or_else(|| Log::of(io::empty()), Log::of);
     let stderr = Log::of(child.stderr.take().expect("its stderr is a pipe"));
     (child, stdout, stderr)
 }
