@@ -215,6 +215,18 @@ fn a_strangers_request_id_is_replaced_and_each_is_new() {
     assert!(!own.is_empty() && own != "stranger-1" && own != next, "{own:?} {next:?}");
 }
 
+#[test]
+fn a_trusted_proxys_request_id_is_replaced_where_no_log_line_could_hold_it() {
+    let origin = Origin::echo();
+    let gate = trusting(&origin);
+    let longest = "i".repeat(128);
+    assert_eq!(ids(&gate, &origin, &format!("X-Request-Id: {longest}\r\n")), longest);
+    for id in ["", "a b", "a\tb", "\u{e9}", &format!("{longest}i")] {
+        let own = ids(&gate, &origin, &format!("X-Request-Id: {id}\r\n"));
+        assert!(own.len() == 32 && own.is_ascii(), "{id:?} became {own:?}");
+    }
+}
+
 /// Fields of an upstream's response, and whether the client may see them.
 const RESPONSES: [(&str, &str, bool); 8] = [
     ("Connection: X-Secret\r\nX-Secret: 1\r\n", "x-secret", false),

@@ -47,21 +47,18 @@ type Decide<'a> = dyn Fn(&HeaderName, &HeaderValue) -> Result<Fate, Stuck> + 'a;
 /// Rebuilds the map unless only its last entry goes: `HeaderMap::remove` would move the last entry
 /// to the place of the one that goes, and the order of header lines is not ours to change.
 fn hide_fields(decide: &Decide<'_>, headers: &mut HeaderMap) -> Result<(), Stuck> {
-    let mut lines = headers.len();
-    let mut untouched = true;
-    for (name, value) in headers.iter() {
-        lines -= 1;
+    let mut lines = headers.iter();
+    let (name, fate) = loop {
+        let Some((name, value)) = lines.next() else { return Ok(()) };
         match decide(name, value)? {
-            Fate::Stays => continue,
-            Fate::Goes if lines == 0 && untouched && headers.get_all(name).iter().count() == 1 => {
-                let name = name.clone();
-                headers.remove(name);
-                return Ok(());
-            }
-            Fate::Goes | Fate::Becomes(_) => untouched = false,
+            Fate::Stays => {}
+            fate => break (name, fate),
         }
-    }
-    if untouched {
+    };
+    let is_last_entry = lines.next().is_none() && headers.get_all(name).iter().count() == 1;
+    if let (Fate::Goes, true) = (fate, is_last_entry) {
+        let name = name.clone();
+        headers.remove(name);
         return Ok(());
     }
     let mut kept = HeaderMap::with_capacity(headers.keys_len());
