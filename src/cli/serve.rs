@@ -87,8 +87,8 @@ impl Args {
 
 /// Serves until a signal says stop.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let environment = environment().map_err(Failure::configuration)?;
-    let args = args.or(&environment);
+    // What is read from the environment is wiped at once: keys stand in it.
+    let args = args.or(&environment().map_err(Failure::configuration)?);
     exclusive(
         ("KEYGATE_CONFIG", args.config.is_some()),
         ("KEYGATE_UPSTREAM", args.upstream.is_some()),
@@ -115,9 +115,7 @@ fn exclusive(one: (&str, bool), other: (&str, bool)) -> Result<(), Failure> {
 /// Loads the first plan and serves; `ready` is told the addresses that are listened on.
 pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result<(), Failure> {
     let plan = source.load().map_err(Failure::configuration)?;
-    let level = Environment::read(Path::new("")).ok();
-    let level = level.as_ref().and_then(|level| level.value(log::LEVEL));
-    let log = Log::start(plan.log.format, level)
+    let log = Log::start(plan.log.format, log_level().as_deref())
         .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
     for warning in &plan.warnings {
         tracing::warn!("{}", warning.to_string().trim_end());
@@ -125,6 +123,10 @@ pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result
     let ended = crate::run(plan, source, ready);
     log.finish();
     ended
+}
+
+fn log_level() -> Option<String> {
+    environment().ok()?.value(log::LEVEL).map(str::to_owned)
 }
 
 fn source_of_files(path: &Path) -> Source {

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::problem::{Fault, Problems};
 use super::source::{Findings, Sources};
+use super::suggest;
 
 /// Environment variables. Some hold keys, so they have no `Display`, their `Debug` shows the names
 /// alone, and they are wiped when they are dropped.
@@ -79,6 +80,26 @@ impl Environment {
     /// The names of all variables.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(String::as_str)
+    }
+}
+
+/// What keygate's own variables begin with.
+const PREFIX: &str = "KEYGATE_";
+
+/// How they go on.
+const OWN: &[&str] = &["CONFIG", "HEADER", "LISTEN", "LOG", "OPEN", "QUERY", "UPSTREAM"];
+
+impl Environment {
+    /// Variables that are almost one of keygate's own. Others are no mistake: Kubernetes sets
+    /// `KEYGATE_PORT` and more wherever a service is called so.
+    pub(super) fn misspelt(&self) -> impl Iterator<Item = Fault> {
+        let unknown = self.names().filter_map(|name| name.strip_prefix(PREFIX));
+        let unknown = unknown.filter(|rest| !OWN.contains(rest));
+        unknown.filter_map(|rest| {
+            let meant = suggest::closest(rest, OWN.iter().copied())?;
+            let fault = Fault::new(format!("keygate knows no variable `{PREFIX}{rest}`"));
+            Some(fault.help(format!("did you mean `{PREFIX}{meant}`?")))
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The files of a configuration: which there are, and what they hold.
 
+use std::fs::{File, Metadata};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::{Zeroize, Zeroizing};
@@ -44,22 +46,45 @@ pub(crate) fn is_part(name: &str) -> bool {
     name.ends_with(".toml") && !name.starts_with('.')
 }
 
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fault> {
+/// What one file holds.
+pub(super) struct Contents {
+    /// Its bytes.
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    /// Whether others than keygate may read it.
+    pub(super) exposed: bool,
+}
+
+pub(super) fn read(path: &Path) -> Result<Contents, Fault> {
     let unreadable = |error: std::io::Error| Fault::new(format!("cannot read the file: {error}"));
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if metadata.is_dir() {
+    if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Err(Fault::new("this is a folder, not a file")
             .help("only the files of the configuration's own folder are read"));
     }
+    let file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
     // A buffer of the right size from the start leaves no unwiped copy behind.
     let size = metadata.len().min(MAX_FILE_SIZE) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
-    let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_FILE_SIZE {
         return Err(Fault::new(format!("the file is longer than {} MiB", MAX_FILE_SIZE >> 20)));
     }
-    Ok(bytes)
+    Ok(Contents { bytes, exposed: is_exposed(&metadata) })
+}
+
+/// Whether everybody may read a file, or its group though keygate need not be in that: it owns the
+/// file, and could keep it to itself.
+fn is_exposed(metadata: &Metadata) -> bool {
+    let own = metadata.uid() == rustix::process::geteuid().as_raw();
+    let others = if own { 0o044 } else { 0o004 };
+    metadata.is_file() && metadata.mode() & others != 0
+}
+
+/// What is said of a file with keys that others may read.
+pub(super) fn exposed_keys() -> Fault {
+    Fault::new("other users of this machine can read the keys in this file").help(
+        "`chmod 600` keeps them out; a digest (`keygate keygen` prints it) or `${NAME}` may be read",
+    )
 }
 
 /// The text of a file without its byte order mark, and whether it ends where UTF-8 does.

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::environment::Environment;
+use super::files::Contents;
 use super::interpolate::Strings;
 use super::mask::{self, Unit};
 use super::problem::{Fault, Problems};
@@ -35,6 +36,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> 
         Err(fault) => loader.unreadable(0, fault),
     }
     let mut config = loader.config;
+    config.warn_of(environment);
     config.locations.sort_by_key(|table| (table.origin.source, table.origin.span.start));
     if loader.broken { Err(config.findings.into_problems(&config.sources)) } else { Ok(config) }
 }
@@ -57,6 +59,8 @@ struct File<'t> {
     errors: Vec<Range<usize>>,
     /// The strings that held variables, and whether all of them were replaced.
     variables: &'t [(Range<usize>, bool)],
+    /// Whether others may read it.
+    exposed: bool,
 }
 
 impl Loader<'_> {
@@ -67,8 +71,8 @@ impl Loader<'_> {
 
     fn file(&mut self, path: &Path) {
         let name = path.display().to_string();
-        let bytes = match files::read(path) {
-            Ok(bytes) => bytes,
+        let Contents { bytes, exposed } = match files::read(path) {
+            Ok(contents) => contents,
             Err(fault) => {
                 let source = self.config.sources.add(name);
                 return self.unreadable(source, fault);
@@ -83,10 +87,10 @@ impl Loader<'_> {
             let fault = Fault::at(end..end, "the file is not UTF-8 from here on");
             return self.unreadable(source, fault);
         }
-        self.text(source, &text, plugin);
+        self.text(source, &text, exposed, plugin);
     }
 
-    fn text(&mut self, source: usize, text: &str, plugin: Option<&str>) {
+    fn text(&mut self, source: usize, text: &str, exposed: bool, plugin: Option<&str>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         self.broken |= !errors.is_empty();
         for fault in syntax::faults(&errors, text) {
@@ -97,6 +101,7 @@ impl Loader<'_> {
             source,
             errors: errors.iter().filter_map(toml::de::Error::span).collect(),
             variables: &strings.places,
+            exposed,
             text,
         };
         // In a broken file a string may reach much further than its author meant.
@@ -200,7 +205,8 @@ impl Loader<'_> {
         let readable =
             !file.errors.iter().any(|at| extent.start <= at.start && at.start <= extent.end);
         if readable {
-            let section = Section::new(unit, table, origin.span.clone(), file.variables);
+            let section =
+                Section::new(unit, table, origin.span.clone(), file.variables, file.exposed);
             self.section(unit, name, origin, section);
         }
     }
@@ -226,6 +232,9 @@ impl Loader<'_> {
         }
         for fault in section.faults {
             self.config.findings.fault_in(&origin, fault);
+        }
+        for warning in section.warnings {
+            self.config.findings.warn_in(&origin, warning);
         }
     }
 }

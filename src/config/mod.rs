@@ -69,6 +69,14 @@ impl Config {
             findings: Findings::default(),
         }
     }
+
+    /// Warns of variables that are there by mistake.
+    fn warn_of(&mut self, environment: &Environment) {
+        for fault in environment.misspelt() {
+            let source = self.sources.add("the environment");
+            self.findings.warn(source, fault);
+        }
+    }
 }
 
 /// A table with a name.

@@ -68,6 +68,7 @@ impl Config {
         }
         let mut config = Self::empty(sources);
         config.findings = findings;
+        config.warn_of(environment);
         config.locations = locations;
         config.plugins.extend(plugin);
         config.upstreams.extend(upstream);
@@ -162,8 +163,11 @@ impl Start {
     }
 
     fn read(&mut self, path: &Path) -> Option<Vec<Secret>> {
-        let bytes = files::read(path).map_err(|fault| self.fault("API_KEY_FILE", fault)).ok()?;
-        let (text, invalid) = files::text(bytes);
+        let contents = files::read(path).map_err(|fault| self.fault("API_KEY_FILE", fault)).ok()?;
+        if contents.exposed {
+            self.warn("API_KEY_FILE", files::exposed_keys());
+        }
+        let (text, invalid) = files::text(contents.bytes);
         if invalid {
             self.fault("API_KEY_FILE", Fault::new("the file is not UTF-8"));
             return None;

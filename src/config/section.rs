@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, ValueDeserializer};
 
 use super::describe::describe;
+use super::files;
 use super::mask::{self, Unit};
 use super::problem::Fault;
 
@@ -17,10 +18,14 @@ pub struct Section<'a> {
     span: Range<usize>,
     /// The strings that held variables, and whether all of them were replaced.
     variables: &'a [(Range<usize>, bool)],
+    /// Whether others may read the file.
+    exposed: bool,
     /// The fields that were taken out because of a fault.
     pub(super) bad_fields: Vec<String>,
     /// Everything that is wrong.
     pub(super) faults: Vec<Fault>,
+    /// What is no fault, but somebody should know.
+    pub(super) warnings: Vec<Fault>,
 }
 
 /// How many faults of one table are worth listing; each costs one more reading of the table.
@@ -32,8 +37,18 @@ impl<'a> Section<'a> {
         table: DeTable<'a>,
         span: Range<usize>,
         variables: &'a [(Range<usize>, bool)],
+        exposed: bool,
     ) -> Self {
-        Self { unit, table, span, variables, bad_fields: Vec::new(), faults: Vec::new() }
+        Self {
+            unit,
+            table,
+            span,
+            variables,
+            exposed,
+            bad_fields: Vec::new(),
+            faults: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Reads the whole table, or notes everything that is wrong with it.
@@ -45,6 +60,17 @@ impl<'a> Section<'a> {
     /// Notes one more fault.
     pub fn fault(&mut self, fault: Fault) {
         self.faults.push(fault);
+    }
+
+    /// Notes that keys stand at these places: where they are written out in a file that others may
+    /// read, that draws a warning.
+    pub fn keys_at(&mut self, mut places: impl Iterator<Item = Range<usize>>) {
+        if !self.exposed {
+            return;
+        }
+        if let Some(place) = places.find(|place| self.is_verbatim(place)) {
+            self.warnings.push(Fault { span: Some(place), ..files::exposed_keys() });
+        }
     }
 
     /// Where a field's value stands.

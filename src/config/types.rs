@@ -206,13 +206,6 @@ pub struct Path {
     pub pattern: PathPattern,
 }
 
-impl Path {
-    /// Whether it is a regex.
-    pub(crate) fn is_regex(&self) -> bool {
-        matches!(self.pattern, PathPattern::Regex(_))
-    }
-}
-
 impl Text for Path {
     const EXPECTED: &'static str = "a path: \"/prefix\", \"=/exact\" or \"~regex\"";
 

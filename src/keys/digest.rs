@@ -22,6 +22,11 @@ impl Digest {
         Self(Sha256::digest(key).into())
     }
 
+    /// Whether a text is a digest rather than a key; it may still be a wrong one.
+    pub fn is_meant(text: &str) -> bool {
+        text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
+    }
+
     /// Reads `sha256:` and 64 hexadecimal digits in any case.
     ///
     /// # Errors

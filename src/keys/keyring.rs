@@ -19,8 +19,6 @@ pub struct Keyring {
     table: HashMap<u64, usize>,
     /// Where the part begins.
     offset: usize,
-    /// What a key is compared with that the table does not know. No key has this digest.
-    nobody: Digest,
 }
 
 /// Two keys that are the same, by their positions.
@@ -53,13 +51,15 @@ impl Keyring {
                 }
             }
         };
-        Ok(Self { digests, table, offset, nobody: Digest::of(b"") })
+        Ok(Self { digests, table, offset })
     }
 
     /// The position of a key; none if it is unknown.
     pub fn find(&self, candidate: &Digest) -> Option<usize> {
-        let found = self.table.get(&part(candidate, self.offset)).copied();
-        let known = found.map_or(&self.nobody, |position| &self.digests[position]);
+        let part = part(candidate, self.offset);
+        let found = self.table.get(&part).copied();
+        // A key that the table does not know is compared too, with anybody's.
+        let known = self.digests.get(found.unwrap_or(share(part, self.digests.len())))?;
         let same = known.ct_eq(candidate);
         found.filter(|_| bool::from(same))
     }
@@ -82,13 +82,22 @@ impl fmt::Debug for Keyring {
 }
 
 fn index(digests: &[Digest], offset: usize) -> Result<HashMap<u64, usize>, Twice> {
+    // Who comes late finds the best places taken and is looked up longer: their order is that of
+    // the digests, and not that of the list.
+    let mut order: Vec<usize> = (0..digests.len()).collect();
+    order.sort_by_key(|&position| digests[position].bytes());
     let mut table = HashMap::with_capacity(digests.len());
-    for (second, digest) in digests.iter().enumerate() {
-        if let Some(first) = table.insert(part(digest, offset), second) {
+    for second in order {
+        if let Some(first) = table.insert(part(&digests[second], offset), second) {
             return Err(Twice { first, second });
         }
     }
     Ok(table)
+}
+
+/// The share of `count` that a number is of all numbers: less than `count`, unless that is 0.
+fn share(number: u64, count: usize) -> usize {
+    ((u128::from(number) * count as u128) >> 64) as usize
 }
 
 fn part(digest: &Digest, offset: usize) -> u64 {

@@ -1,5 +1,6 @@
-//! Keys: digests, the look-up, and the form of generated ones; no I/O.
+//! Keys: digests, the look-up, the form of generated ones, what is doubtful; no I/O.
 
 pub mod digest;
+pub mod doubt;
 pub mod format;
 pub mod keyring;

@@ -181,35 +181,12 @@ impl Compiler<'_> {
             self.findings.fault(whole.source, fault);
         }
         self.conflicts();
-        self.shadowed();
-        self.unused();
+        self.warnings(plugins);
         let guarded = |(_, location): &(Route, Location)| !location.plugins.is_empty();
         let complete = compiled.iter().all(Option::is_some) && plugins.iter().all(Option::is_some);
         if complete && !compiled.is_empty() && !compiled.iter().flatten().any(guarded) {
             let fault = Fault::new("no location is guarded: every request is let through");
             self.findings.warn_in(&self.config.locations[0].origin, fault);
-        }
-    }
-
-    fn unused(&mut self) {
-        // A location that could not be read may use any of them.
-        if self.findings.has_errors() {
-            return;
-        }
-        let config = self.config;
-        let written = || config.locations.iter().filter_map(|table| table.written.as_ref());
-        for plugin in &config.plugins {
-            if !written().any(|l| l.plugins.iter().any(|name| *name.get_ref() == plugin.name)) {
-                let fault = Fault::new(format!("no location uses plugin `{}`", plugin.name));
-                self.findings.warn_in(&plugin.origin, fault);
-            }
-        }
-        for upstream in &config.upstreams {
-            let uses = |name: &toml::Spanned<String>| *name.get_ref() == upstream.name;
-            if !written().any(|location| location.upstream.as_ref().is_some_and(uses)) {
-                let fault = Fault::new(format!("no location uses upstream `{}`", upstream.name));
-                self.findings.warn_in(&upstream.origin, fault);
-            }
         }
     }
 
@@ -221,13 +198,6 @@ impl Compiler<'_> {
             if earlier.iter().any(|other| other.get_ref() == address.get_ref()) {
                 let fault = Fault::at(address.span(), "this address is there twice");
                 self.findings.fault_in(origin, fault);
-            }
-        }
-        for proxy in &server.trusted_proxies {
-            if matches!(proxy.get_ref(), Trusted::Network(network) if network.prefix_len() == 0) {
-                let fault = Fault::at(proxy.span(), "every client is a trusted proxy")
-                    .help("whoever connects can then say in X-Forwarded-For who they are");
-                self.findings.warn_in(origin, fault);
             }
         }
         ServerLimits {

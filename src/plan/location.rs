@@ -157,32 +157,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// Finds regexes that are never tried, because prefixes are tried before them.
-    pub(super) fn shadowed(&mut self) {
-        let config = self.config;
-        let pattern = |location: &config::Location| {
-            location.path.as_ref().map(|path| path.get_ref().pattern.to_string())
-        };
-        let written = || {
-            let tables = config.locations.iter();
-            tables.filter_map(|table| Some((table, table.written.as_ref()?)))
-        };
-        let takes_all = |location: &config::Location| {
-            let any = hosts(location).is_empty() && methods(location).next().is_none();
-            any && pattern(location).is_some_and(|pattern| pattern == "/")
-        };
-        let Some((all, _)) = written().find(|(_, location)| takes_all(location)) else { return };
-        for (table, location) in written().filter(|(_, location)| hosts(location).is_empty()) {
-            let Some(path) = location.path.as_ref().filter(|path| path.get_ref().is_regex()) else {
-                continue;
-            };
-            let message = format!("no request reaches location `{}`", table.name);
-            let fault = Fault::at(path.span(), message)
-                .help(format!("`{}` takes every path before a regex is tried", all.name));
-            self.findings.warn_in(&table.origin, fault);
-        }
-    }
-
     /// Finds locations that match the same requests equally well.
     pub(super) fn conflicts(&mut self) {
         let mut by_path: HashMap<String, Vec<(&Table<config::Location>, &config::Location)>> =
@@ -207,11 +181,11 @@ impl Compiler<'_> {
     }
 }
 
-fn hosts(location: &config::Location) -> &[HostPattern] {
+pub(super) fn hosts(location: &config::Location) -> &[HostPattern] {
     location.host.as_ref().map_or(&[], |hosts| &hosts.patterns)
 }
 
-fn methods(location: &config::Location) -> impl Iterator<Item = &http::Method> {
+pub(super) fn methods(location: &config::Location) -> impl Iterator<Item = &http::Method> {
     location.methods.iter().flat_map(|methods| methods.get_ref().iter().map(|method| &method.0))
 }
 

@@ -6,6 +6,7 @@ mod connections;
 mod location;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 use std::fmt;
 use std::net::IpAddr;

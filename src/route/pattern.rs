@@ -107,6 +107,25 @@ impl PathPattern {
         matches!(self, Self::Exact(path) if path.decoded.len() > 1 && path.decoded.ends_with(b"/"))
     }
 
+    /// Whether every path that a regex fits is taken by this prefix, which is tried before it; as
+    /// far as the beginning of the regex tells.
+    pub fn precedes_all_of(&self, regex: &Self) -> bool {
+        let (Self::Prefix(prefix), Self::Regex(regex)) = (self, regex) else { return false };
+        let start = literal_start(regex.written.as_str());
+        let below = start.strip_prefix(&*prefix.written);
+        prefix.written.is_empty() || below.is_some_and(|below| below.starts_with('/'))
+    }
+
+    /// Whether it is a regex that may fit in the midst of a path.
+    pub fn is_unanchored(&self) -> bool {
+        let Self::Regex(regex) = self else { return false };
+        let source = regex.written.as_str();
+        // A group of flags alone, as in `(?i)^/a`, comes before everything.
+        let flags = source.strip_prefix("(?").and_then(|rest| rest.split_once(')'));
+        let source = flags.filter(|(flags, _)| is_flags(flags)).map_or(source, |(_, rest)| rest);
+        !source.starts_with('^') && !source.starts_with("\\A")
+    }
+
     /// Before whom a pattern is tried: exact paths, then prefixes, the longest first, then regexes.
     pub(super) fn rank(&self) -> (u8, Reverse<usize>) {
         match self {
@@ -114,6 +133,23 @@ impl PathPattern {
             Self::Prefix(path) => (1, Reverse(path.decoded.len())),
             Self::Regex(_) => (2, Reverse(0)),
         }
+    }
+}
+
+fn is_flags(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+}
+
+/// What every path begins with that a regex fits.
+fn literal_start(regex: &str) -> &str {
+    let Some(rest) = regex.strip_prefix('^').filter(|rest| !rest.contains('|')) else { return "" };
+    let end = rest.find(|c| "\\.+*?()[]{}^$".contains(c)).unwrap_or(rest.len());
+    // What a quantifier stands behind may be missing.
+    let optional = rest[end..].starts_with(['*', '?', '{']);
+    let start = &rest[..end];
+    match start.char_indices().last() {
+        Some((last, _)) if optional => &start[..last],
+        _ => start,
     }
 }
 

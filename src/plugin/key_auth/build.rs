@@ -14,8 +14,8 @@ use super::failures::{Failures, Limit};
 use super::settings::{ErrorFormat, Errors, KeyAuthSettings};
 use super::source::Source;
 use crate::config::problem::Fault;
-use crate::keys::digest::{Digest, SCHEME};
-use crate::keys::format::{self, Form};
+use crate::keys::digest::Digest;
+use crate::keys::doubt::doubt;
 use crate::keys::keyring::Keyring;
 use crate::plugin::{Built, CredentialPlaces, Plugin, Settings};
 use crate::reply::{ErrorStyle, Format};
@@ -28,9 +28,6 @@ const DELAY_LIMIT: Duration = Duration::from_secs(60);
 
 /// The most places for a key; each is looked at in every request.
 const SOURCES_LIMIT: usize = 16;
-
-/// A plain key below this length draws a warning.
-const SHORT_KEY: usize = 16;
 
 /// The longest plain key; a longer one would not fit into a request's head with the rest.
 const KEY_LIMIT: usize = 4096;
@@ -51,6 +48,7 @@ impl Settings for KeyAuthSettings {
         let (Ok(keyring), Ok(challenge), []) = (keyring, challenge, &faults[..]) else {
             return Err(faults);
         };
+        warnings.extend(self.header.as_ref().and_then(underscore));
         if !self.hide_credentials {
             let warning = Fault::new("the key is forwarded to the upstream with every request");
             warnings.push(warning.help("hide_credentials = true removes it"));
@@ -133,6 +131,13 @@ fn source_list(list: &Spanned<Vec<Spanned<String>>>) -> Checked<Vec<Source>> {
     if faults.is_empty() { Ok(sources) } else { Err(faults) }
 }
 
+/// A name that not every proxy passes on.
+fn underscore(header: &Spanned<String>) -> Option<Fault> {
+    let doubtful = header.get_ref().contains('_');
+    let warning = at(header, "nginx and others drop a header with `_` in its name");
+    doubtful.then(|| warning.help("write it with `-`; the two are different names"))
+}
+
 /// Digests every key. Keys are named by their position, never by what they are.
 fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Keyring> {
     if let Some(file) = &settings.keys_file {
@@ -148,13 +153,16 @@ fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Key
     let mut digests = Vec::with_capacity(keys.len());
     let mut faults = Vec::new();
     for (position, key) in (1..).zip(keys) {
-        match digest(key.get_ref().expose()) {
+        let text = key.get_ref().expose();
+        match digest(text) {
             Ok(digest) => digests.push(digest),
-            Err(message) => faults.push(at(key, format!("key {position} {message}"))),
+            Err(message) => {
+                faults.push(at(key, format!("key {position} {message}")));
+                continue;
+            }
         }
-        if let Some(message) = doubt(key.get_ref().expose()) {
-            warnings.push(at(key, format!("key {position} {message}")));
-        }
+        let doubt = if Digest::is_meant(text) { None } else { doubt(text) };
+        warnings.extend(doubt.map(|doubt| at(key, format!("key {position} {doubt}"))));
     }
     if !faults.is_empty() {
         return Err(faults);
@@ -167,8 +175,7 @@ fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Key
 
 /// The digest of a key in either form; the error is the rest of a sentence.
 fn digest(text: &str) -> Result<Digest, String> {
-    let scheme = text.get(..SCHEME.len());
-    if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME)) {
+    if Digest::is_meant(text) {
         let digest = Digest::parse(text).map_err(|message| format!("is no digest: {message}"))?;
         let of_nothing = Digest::of(b"").ct_eq(&digest) | Digest::of(b"\n").ct_eq(&digest);
         return if bool::from(of_nothing) {
@@ -187,19 +194,6 @@ fn digest(text: &str) -> Result<Digest, String> {
         _ if !text.is_ascii() => Err("holds a character beyond ASCII".to_owned()),
         _ if text.len() > KEY_LIMIT => Err(format!("is longer than {KEY_LIMIT} bytes")),
         _ => Ok(Digest::of(text.as_bytes())),
-    }
-}
-
-/// What is doubtful about a plain key; the rest of a sentence.
-fn doubt(text: &str) -> Option<&'static str> {
-    if text.starts_with(SCHEME) {
-        None
-    } else if format::form(text) == Form::Mistyped {
-        Some("looks generated, but its checksum is wrong: there is a typo in it")
-    } else if text.len() < SHORT_KEY {
-        Some("is shorter than 16 characters and could be guessed")
-    } else {
-        None
     }
 }
 

@@ -33,7 +33,9 @@ pub use settings::{ErrorFormat, Errors, KeyAuthSettings, nowhere};
 
 /// Reads the settings of one `key-auth` plugin.
 pub fn read(section: &mut Section<'_>) -> Option<Box<dyn Settings>> {
-    section.read::<KeyAuthSettings>().map(|settings| Box::new(settings) as Box<dyn Settings>)
+    let settings = section.read::<KeyAuthSettings>()?;
+    section.keys_at(settings.plain_keys());
+    Some(Box::new(settings))
 }
 
 /// The plugin, ready to serve.

@@ -1,6 +1,7 @@
 //! The settings of `key-auth`, as they are written.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -8,6 +9,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use crate::config::types::{Period, Secret};
+use crate::keys::digest::Digest;
 
 /// The settings of one `key-auth` plugin; `Settings::build` says what is wrong with them.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,6 +52,14 @@ impl KeyAuthSettings {
         let sources = sources.into_iter().map(|source| nowhere(source.to_owned())).collect();
         let keys = keys.into_iter().map(nowhere).collect();
         Self { sources: Some(nowhere(sources)), keys: Some(nowhere(keys)), ..Self::default() }
+    }
+}
+
+impl KeyAuthSettings {
+    /// Where the keys in plain text stand.
+    pub(super) fn plain_keys(&self) -> impl Iterator<Item = Range<usize>> {
+        let keys = self.keys.iter().flat_map(|keys| keys.get_ref());
+        keys.filter(|key| !Digest::is_meant(key.get_ref().expose())).map(Spanned::span)
     }
 }
 

@@ -96,10 +96,12 @@ impl Source {
     pub(super) fn query(name: &str) -> Result<Self, String> {
         let is_plain = |c: char| c.is_ascii_graphic() && !"&=%#".contains(c);
         if name.is_empty() || !name.chars().all(is_plain) {
-            return Err(format!(
-                "{name:?} is no name of a parameter; it is written decoded, without \"&\", \"=\", \
-                 \"%\", \"#\" and blanks"
-            ));
+            // The name is not repeated: it could be a key, and would hide the rest of the sentence.
+            return Err(
+                "this is no name of a parameter; it is written decoded, without `&`, `=`, \
+                        `%`, `#` and blanks"
+                    .to_owned(),
+            );
         }
         Ok(Self::Query(name.into()))
     }

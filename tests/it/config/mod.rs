@@ -6,7 +6,8 @@ mod mistakes;
 mod valid;
 mod without_files;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -35,9 +36,15 @@ pub(super) fn folder(files: &[(&str, &[u8])]) -> TempDir {
     for (name, bytes) in files {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("it can be made");
-        fs::write(path, bytes).expect("a file can be written");
+        fs::write(&path, bytes).expect("a file can be written");
+        set_mode(&path, 0o600);
     }
     folder
+}
+
+/// Says who may read a file.
+pub(super) fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("the file is ours");
 }
 
 /// What `keygate check` says of the folder `config` in this folder.

@@ -1,0 +1,77 @@
+//! A key check to measure, and keys for it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dudect_bencher::rand::RngExt;
+use dudect_bencher::{BenchRng, Class, CtRunner};
+use http::{Request, request};
+use keygate::config::types::Secret;
+use keygate::keys::digest::Digest;
+use keygate::plugin::key_auth::KeyAuthSettings;
+use keygate::plugin::{Cx, Plugin, Settings};
+
+/// How long keys are: a prefix and what `openssl rand -hex 16` gives.
+pub const LENGTH: usize = 35;
+
+/// The key check of a configuration: everything from the request's head to the verdict.
+pub struct Gate(Arc<dyn Plugin>);
+
+impl Gate {
+    /// A gate that accepts these keys, or the keys of these digests.
+    pub fn new<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> Self {
+        let keys = keys.into_iter().map(|key| Secret::new(key.as_ref().to_owned()));
+        let mut settings = KeyAuthSettings::new(["header:X-API-Key"], keys);
+        settings.hide_credentials = true;
+        let built = settings.build(None).unwrap_or_else(|faults| panic!("{faults:?}"));
+        Self(built.plugin)
+    }
+
+    /// Measures one decision.
+    pub fn time(&self, runner: &mut CtRunner, class: Class, candidate: &str) -> Duration {
+        let head = RefCell::new(head(candidate));
+        let now = Instant::now();
+        let cx = RefCell::new(Cx { client: None, now, consumer: None, key_id: None });
+        let start = Instant::now();
+        runner.run_one(class, || self.0.request(&mut head.borrow_mut(), &mut cx.borrow_mut()));
+        start.elapsed()
+    }
+}
+
+fn head(candidate: &str) -> request::Parts {
+    let request = Request::get("/api/v1/x").header("host", "a.test").header("x-api-key", candidate);
+    request.body(()).expect("a key is a field's value").into_parts().0
+}
+
+/// Letters and digits.
+const CHARACTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+fn character(rng: &mut BenchRng) -> char {
+    char::from(CHARACTERS[rng.random_range(..CHARACTERS.len())])
+}
+
+/// A random key.
+pub fn key(length: usize, rng: &mut BenchRng) -> String {
+    (0..length).map(|_| character(rng)).collect()
+}
+
+/// The same but for its last character.
+pub fn almost(key: &str, rng: &mut BenchRng) -> String {
+    let (start, last) = key.split_at(key.len() - 1);
+    let mut others = std::iter::repeat_with(|| character(rng));
+    start.chars().chain(others.find(|&other| !last.starts_with(other))).collect()
+}
+
+/// The digest of a key, as it is written, with one bit of this byte changed.
+pub fn almost_digest(key: &str, byte: usize) -> String {
+    let written = Digest::of(key.as_bytes()).written();
+    let at = "sha256:".len() + 2 * byte;
+    let digit = u8::from_str_radix(&written[at..=at], 16).expect("it is a digit");
+    format!("{}{:x}{}", &written[..at], digit ^ 1, &written[at + 1..])
+}
+
+/// One of a list.
+pub fn any<'a>(list: &'a [String], rng: &mut BenchRng) -> &'a str {
+    &list[rng.random_range(..list.len())]
+}
