@@ -6,7 +6,7 @@
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use http::header::{FORWARDED, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, FORWARDED, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 
@@ -129,19 +129,31 @@ fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// Deletes what only keygate, or a trusted proxy, may say: on every location, on every protocol,
-/// in every spelling that an upstream could confuse with it.
+/// in every spelling that an upstream could confuse with it. Other spellings of the fields that
+/// frame a message go as well.
 pub(crate) fn disown(headers: &mut HeaderMap, peer_is_trusted: bool) {
     headers::retain(headers, |name| {
         // A trusted proxy sets the names with `-`; any other spelling is the client's.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let believed = peer_is_trusted && name.as_str().bytes().all(is_plain);
-        !is_identity(name) && (believed || !is_forwarding(name))
+        !is_identity(name) && !frames_elsewhere(name) && (believed || !is_forwarding(name))
     });
 }
 
-/// Whether a field is one that only keygate or a trusted proxy may send.
+/// Whether a field is one that only keygate or a trusted proxy may send, or one of those that an
+/// upstream could take for them.
 pub(crate) fn is_reserved(name: &HeaderName) -> bool {
-    is_identity(name) || is_forwarding(name)
+    is_identity(name) || is_forwarding(name) || frames_elsewhere(name)
+}
+
+/// Whether an upstream could take a field for one that frames the message, which it is not here.
+fn frames_elsewhere(name: &HeaderName) -> bool {
+    let own = match name.as_str().len() {
+        14 => CONTENT_LENGTH,
+        17 => TRANSFER_ENCODING,
+        _ => return false,
+    };
+    *name != own && headers::is_alias(name.as_str(), own.as_str())
 }
 
 fn is_identity(name: &HeaderName) -> bool {
@@ -290,6 +302,19 @@ mod tests {
             check_disowned(name, true, true);
         }
         check_disowned("X-Consumer-Usernames", false, false);
+    }
+
+    #[test]
+    fn no_other_spelling_frames_a_message() {
+        for trusted in [false, true] {
+            for name in ["Content_Length", "content.length", "Transfer_Encoding"] {
+                check_disowned(name, trusted, true);
+            }
+            for name in ["Content-Length", "Transfer-Encoding", "ContentXLength", "Content_Lengths"]
+            {
+                check_disowned(name, trusted, false);
+            }
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) struct Allowed {
 /// and its bytes are those that were sent.
 pub(super) fn only_allowed(
     failures: &mut Failures,
-    arrived: &[Recorded],
+    arrived: &[&Recorded],
     allowed: &[Allowed],
     credentials: &[String],
 ) {

@@ -93,6 +93,11 @@ pub(super) const CASES: &[Case] = &[
         stand.half_open();
         stand.target("/caf\u{e9}", BAD).target(b"/caf\xE9", BAD).target("/x?caf\u{e9}", BAD);
     }),
+    case("PM-24", "a fragment, and an encoded hash", |stand| {
+        ambiguous(stand, &["/public%23/../admin/x"]);
+        stand.target("/public/#/../admin/x", BAD).target("/admin/x#/public/", BAD);
+        stand.target("/x?a#b", BAD);
+    }),
     case("PM-25", "only the path is matched", |stand| {
         stand.half_open();
         stand.target("/admin/x?/public/", MISSING);

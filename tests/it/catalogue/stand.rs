@@ -9,7 +9,7 @@ use super::oracle::{self, Allowed};
 use crate::config::check;
 use crate::support::reference::{KEYS, ROOT, keyed, reference, upstream, with_keys};
 use crate::support::{
-    Canaries, Client, Exchange, Failures, Gate, Origin, Place, Recorded, Response, Row, Then,
+    Canaries, Client, Exchange, Failures, Gate, Head, Origin, Place, Recorded, Response, Row, Then,
 };
 
 /// Tells the oracle's own request from those of the case; the script of the origin never sees it.
@@ -56,6 +56,8 @@ struct Running {
 #[derive(Default)]
 struct Notes {
     allowed: Vec<Allowed>,
+    /// Targets of requests that break off; their heads may reach the origin, even late.
+    broken: Vec<String>,
     failures: Failures,
 }
 
@@ -187,15 +189,22 @@ impl Stand {
 
     /// States that this request reaches the origin with this target, everything else unchanged.
     /// For what the case sends on connections of its own; it may come at any time before the end.
-    pub(crate) fn allow(&self, target: &str, request: impl AsRef<[u8]>) {
+    pub(crate) fn allow(&self, target: &str, request: impl AsRef<[u8]>) -> &Self {
         let sent = with_keys(request.as_ref());
         self.note(|notes| notes.allowed.push(Allowed { target: keyed(target), sent: Some(sent) }));
+        self
     }
 
     /// States that so many requests reach the origin with this target, whatever else they hold.
-    pub(crate) fn allow_any(&self, target: &str, count: usize) {
+    pub(crate) fn allow_any(&self, target: &str, count: usize) -> &Self {
         let allowed = Allowed { target: keyed(target), sent: None };
         self.note(|notes| notes.allowed.extend(std::iter::repeat_n(allowed, count)));
+        self
+    }
+
+    /// States that requests with this target may begin to reach the origin, and break off there.
+    pub(crate) fn breaks(&self, target: &str) {
+        self.note(|notes| notes.broken.push(target.to_owned()));
     }
 
     // Sending. `K1` and `K2` stand for the keys everywhere.
@@ -225,8 +234,12 @@ impl Stand {
         let reached = origin.count() > arrived;
         self.note(|notes| {
             notes.failures.join(failures);
-            if let (Then::Forwarded(target), true) = (then, reached) {
-                notes.allowed.push(Allowed { target: keyed(target), sent: Some(request) });
+            match then {
+                Then::Breaks => notes.broken.push(Head::parse(&request).second_word().to_owned()),
+                Then::Forwarded(target) | Then::Last(target) if reached => {
+                    notes.allowed.push(Allowed { target: keyed(target), sent: Some(request) });
+                }
+                _ => {}
             }
         });
         self
@@ -294,8 +307,11 @@ impl Stand {
         }
         let arrived: Vec<_> =
             origin.requests().into_iter().filter(|one| !one.head.has(PROBE)).collect();
-        let allowed = &notes.borrow().allowed;
-        oracle::only_allowed(&mut failures, &arrived, allowed, &setup.credentials);
+        let Notes { allowed, broken, .. } = &*notes.borrow();
+        let kept =
+            |one: &&Recorded| one.whole || !broken.iter().any(|target| target == one.target());
+        let kept: Vec<_> = arrived.iter().filter(kept).collect();
+        oracle::only_allowed(&mut failures, &kept, allowed, &setup.credentials);
         if !setup.repeats {
             oracle::once(&mut failures, &arrived);
         }

@@ -19,6 +19,11 @@ pub(crate) enum Then {
     /// The gate answers with one of these or not at all, and ends the connection; nothing reaches
     /// the origin.
     Ends(&'static [u16]),
+    /// As [`Then::Forwarded`], and then the gate ends the connection.
+    Last(&'static str),
+    /// What is wrong comes after the head, which may have gone upstream by then: the gate answers
+    /// with 400 or 502 or not at all, and ends both connections; nothing whole reaches the origin.
+    Breaks,
 }
 
 /// 401 for a request without a key.
@@ -42,21 +47,31 @@ fn failure(gate: &Gate, origin: &Origin, request: &[u8], then: Then) -> Option<S
     if let Then::Ends(statuses) = then {
         return not_ended(statuses, &client.rest(), origin.count() - before);
     }
+    if then == Then::Breaks {
+        let received = client.rest();
+        let arrived = origin.requests().split_off(before);
+        let whole = arrived.iter().filter(|one| one.whole).count();
+        return not_ended(&[400, 502], &received, whole);
+    }
     let response = client.response();
+    let rest = if matches!(then, Then::Last(_)) { client.rest() } else { Vec::new() };
     let arrived = origin.requests().split_off(before);
     let right = match then {
-        Then::Forwarded(target) => {
-            arrived.len() == 1 && response.status == 200 && arrived[0].target() == keyed(target)
+        Then::Forwarded(target) | Then::Last(target) => {
+            arrived.len() == 1
+                && response.status == 200
+                && arrived[0].target() == keyed(target)
+                && rest.is_empty()
         }
         Then::Says(status, body) => {
             arrived.is_empty() && response.status == status && response.text() == body
         }
-        Then::Refused(statuses) | Then::Ends(statuses) => {
-            arrived.is_empty() && statuses.contains(&response.status)
-        }
+        Then::Refused(statuses) => arrived.is_empty() && statuses.contains(&response.status),
+        Then::Ends(_) | Then::Breaks => false,
     };
     let targets: Vec<_> = arrived.iter().map(|one| one.head.start.clone()).collect();
-    (!right).then(|| format!("got {}; upstream {targets:?}", told(&response)))
+    (!right)
+        .then(|| format!("got {} and {:?}; upstream {targets:?}", told(&response), visible(&rest)))
 }
 
 /// What is wrong with everything that came before the connection ended.
