@@ -39,6 +39,8 @@ impl Log {
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
+            // By default a line that cannot be written is told with `eprintln!`, which panics.
+            .log_internal_errors(false)
             .with_writer(Arc::clone(&shared))
             .with_ansi(io::stderr().is_terminal());
         // Fails only when a log was started before, which is then as good.

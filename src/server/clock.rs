@@ -2,8 +2,8 @@
 //! have passed.
 //!
 //! A timer of the runtime costs some hundred instructions to set and to cancel, and a request needs
-//! several. Timeouts of seconds do not need a timer's precision: they fire at most two ticks late,
-//! never early.
+//! several. Timeouts of seconds do not need a timer's precision: they fire at most three ticks late,
+//! never early. Time in which the process stood still does not count.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -16,10 +16,16 @@ use tokio::time::MissedTickBehavior;
 /// How often timeouts are looked at: late enough to cost nothing, early enough that nobody notices.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
+/// How far the clock goes on at once, however much time has passed: a process that was stopped for
+/// ten seconds (SIGSTOP, a machine that is moved) has not waited ten seconds for anybody. What came
+/// meanwhile is still to be read, and what is begun before the clock is read must not be over then.
+const LONGEST_STEP_MS: u64 = 2 * TICK.as_millis() as u64;
+
 /// The time of one worker, and everything on it that waits with a timeout.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    started: Instant,
+    /// When it was last read.
+    read: Cell<Instant>,
     now_ms: Cell<u64>,
     watched: RefCell<Vec<Weak<Deadlines>>>,
     appeared: Notify,
@@ -29,7 +35,7 @@ impl Clock {
     /// A clock that stands still until [`Clock::run`] is polled.
     pub(crate) fn new() -> Rc<Self> {
         Rc::new(Self {
-            started: Instant::now(),
+            read: Cell::new(Instant::now()),
             now_ms: Cell::new(0),
             watched: RefCell::default(),
             appeared: Notify::new(),
@@ -82,8 +88,11 @@ impl Clock {
     }
 
     fn read(&self) {
-        let since = self.started.elapsed().as_millis();
-        self.now_ms.set(u64::try_from(since).unwrap_or(u64::MAX));
+        let passed = self.read.get().elapsed();
+        let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        // Less than a millisecond is left for the next time.
+        self.read.set(self.read.get() + Duration::from_millis(passed_ms));
+        self.now_ms.set(self.now_ms.get() + passed_ms.min(LONGEST_STEP_MS));
     }
 
     fn look(&self) {
@@ -125,8 +134,8 @@ impl Deadlines {
     /// Ends a wait after `timeout` from now.
     pub(crate) fn set(&self, wait: Wait, timeout: Duration) {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX / 2);
-        // The clock may lag by one tick: add it, so that nothing ends early.
-        let due = self.clock.now_ms.get() + TICK.as_millis() as u64 + timeout_ms;
+        // The clock may lag by one step: add it, so that nothing ends early.
+        let due = self.clock.now_ms.get() + LONGEST_STEP_MS + timeout_ms;
         self.due_ms[wait as usize].set(due.max(1));
     }
 
@@ -178,5 +187,45 @@ impl Deadlines {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As if this much time had passed since the clock was last read.
+    fn pass(clock: &Clock, span: Duration) {
+        clock.read.set(clock.read.get() - span);
+    }
+
+    #[test]
+    fn nothing_ends_early_and_time_that_stood_still_does_not_count() {
+        let clock = Clock::new();
+        let (old, new) = (clock.deadlines(), clock.deadlines());
+        old.set(Wait::Body, Duration::from_secs(1));
+        pass(&clock, Duration::from_secs(60));
+        // Begun after the process went on, and before the clock was read.
+        new.set(Wait::Upstream, Duration::from_millis(1));
+        clock.read();
+        assert!(!old.passed(Wait::Body), "a stopped process has waited for nobody");
+        assert!(!new.passed(Wait::Upstream), "it has only begun");
+        for _ in 0..12 {
+            pass(&clock, TICK);
+            clock.read();
+        }
+        assert!(old.passed(Wait::Body) && new.passed(Wait::Upstream));
+    }
+
+    #[test]
+    fn ticks_add_up_to_the_time_that_passed() {
+        let clock = Clock::new();
+        let start = clock.now_ms.get();
+        for _ in 0..1000 {
+            pass(&clock, Duration::from_micros(100_900));
+            clock.read();
+        }
+        let counted = clock.now_ms.get() - start;
+        assert!((100_900..101_900).contains(&counted), "{counted} ms");
     }
 }
