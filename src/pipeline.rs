@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, DATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request, response};
 use hyper::body::{Body, Incoming};
 
@@ -78,6 +78,8 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     if worker.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    // An origin's own date stays (RFC 9110, section 6.6.1).
+    response.headers_mut().entry(DATE).or_insert_with(|| worker.date());
     response
 }
 

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
@@ -198,9 +198,7 @@ impl Client {
         let response = Reply::closing(Cause::of_unreadable(head)).response(asked);
         let (mut head, body) = response.into_parts();
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
-            head.headers.insert(DATE, date);
-        }
+        head.headers.insert(DATE, self.worker.date());
         let served = self.worker.served();
         let worker = Rc::clone(&self.worker);
         let mut record =
@@ -250,6 +248,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAdd
         async move { Ok::<_, Infallible>(pipeline::handle(client, request).await) }
     });
     let mut http = Builder::new();
+    // The pipeline writes it: hyper's stands still for an hour when the clock is set back by one.
+    http.auto_date_header(false);
     http.max_header_size(limits.max_header_size);
     http.max_buf_size(BUFFER_SIZE.max(limits.max_header_size));
     let io = ClientIo::new(socket, Rc::clone(&client), &limits);

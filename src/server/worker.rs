@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue};
 
@@ -74,6 +75,12 @@ impl Drop for Delay {
     }
 }
 
+/// The date of the second 0.
+const EPOCH: HeaderValue = HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT");
+
+/// The last second that a date can name, at the end of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// The state of one worker.
 pub(crate) struct Worker {
     /// Its time.
@@ -86,6 +93,8 @@ pub(crate) struct Worker {
     own: Arc<[ListenAddr]>,
     served: RefCell<Rc<Served>>,
     random: RefCell<fastrand::Rng>,
+    /// The latest [`Worker::date`], and its second.
+    date: RefCell<(u64, HeaderValue)>,
     spare_headers: RefCell<Vec<HeaderMap>>,
     /// Where bytes are read to that are looked at before hyper gets them.
     pub(super) scratch: RefCell<Box<[u8]>>,
@@ -108,6 +117,7 @@ impl Worker {
             served: RefCell::new(Rc::new(Served::new(plan, &own, None))),
             own,
             random: RefCell::new(fastrand::Rng::new()),
+            date: RefCell::new((0, EPOCH)),
             spare_headers: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
             ticks: Cell::new(0),
@@ -162,6 +172,18 @@ impl Worker {
             headers.clear();
             spare.push(headers);
         }
+    }
+
+    /// The date of a response, formatted once a second, whichever way the clock goes.
+    pub(crate) fn date(&self) -> HeaderValue {
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().min(LAST_SECOND);
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+            *date = (second, HeaderValue::try_from(text).unwrap_or(EPOCH));
+        }
+        date.1.clone()
     }
 
     /// A new request id: 128 random bits in hexadecimal. It is a name, not a secret.
