@@ -214,19 +214,22 @@ impl Compiler<'_> {
     fn max_connections(&mut self) -> usize {
         let written = &self.config.server.max_connections;
         let allowed = super::connections::allowed();
-        match written.get_ref().number() as usize {
+        let number = match written.get_ref().number() as usize {
             0 => allowed,
-            number => {
-                if number > allowed {
-                    let message = format!(
-                        "the file-descriptor limit allows {allowed} connections, not {number}"
-                    );
-                    let fault = Fault::at(written.span(), message)
-                        .help("raise it (`ulimit -n`, LimitNOFILE=), two for each connection");
-                    self.findings.warn_in(&self.config.server_origin, fault);
-                }
-                number
-            }
+            number => number,
+        };
+        let warning = if number > allowed {
+            Some(format!("the file-descriptor limit allows {allowed} connections, not {number}"))
+        } else if allowed < super::connections::FEW {
+            Some(format!("the file-descriptor limit allows {allowed} connections only"))
+        } else {
+            None
+        };
+        if let Some(message) = warning {
+            let fault = Fault::at(written.span(), message)
+                .help("raise it (`ulimit -n`, LimitNOFILE=), two for each connection");
+            self.findings.warn_in(&self.config.server_origin, fault);
         }
+        number
     }
 }

@@ -15,6 +15,10 @@ const MOST: u64 = 500_000;
 /// so.
 const FEWEST: u64 = 16;
 
+/// Fewer than this is worth a warning: what most systems give a process, 1024 descriptors, allows
+/// several times as many.
+pub(super) const FEW: usize = 100;
+
 /// The number of connections that the soft limit of this process allows.
 pub(super) fn allowed() -> usize {
     from_limit(getrlimit(Resource::Nofile).current)
