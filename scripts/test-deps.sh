@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests run besides cargo: nginx, python3, node, curl, openssl, g++ and git, with
-# apt, and only what is missing. Run again, it does nothing. Not as root, it prints the command instead.
+# Installs what the tests run besides cargo: nginx, python3, node, curl, openssl, strace, faketime,
+# g++ and git, with apt, and only what is missing. Run again, it does nothing. Not as root, it prints
+# the command instead.
 set -eu
 
 missing=''
@@ -18,6 +19,9 @@ need python3 python3
 need node nodejs
 need curl curl
 need openssl openssl
+# For system calls that fail and clocks that jump.
+need strace strace
+need faketime faketime
 # For the fuzzer's library, and for cargo-deny, which needs git to fetch advisories.
 need c++ g++
 need git git

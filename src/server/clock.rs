@@ -2,8 +2,8 @@
 //! have passed.
 //!
 //! A timer of the runtime costs some hundred instructions to set and to cancel, and a request needs
-//! several. Timeouts of seconds do not need a timer's precision: they fire at most three ticks late,
-//! never early. Time in which the process stood still does not count.
+//! several. Timeouts of seconds do not need a timer's precision: they fire at most three ticks
+//! late, never early. Time in which the process stood still does not count.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};

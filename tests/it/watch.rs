@@ -1,4 +1,4 @@
-//! Every change of the configuration is noticed, whatever becomes of its folder, and nothing else is.
+//! Every change of the configuration is noticed, whatever becomes of its folder; nothing else is.
 
 use std::fs;
 use std::io::Write;

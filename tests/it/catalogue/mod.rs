@@ -84,7 +84,6 @@ const UNFINISHED: &[&str] = &[
     "ST",
     "PM",
     "SM",
-    "LC",
     "SC",
     "CF",
 ];

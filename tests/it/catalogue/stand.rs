@@ -1,8 +1,6 @@
 //! What a case stands on: a gate, an origin that records every byte, and the oracle over both.
 
 use std::cell::{OnceCell, RefCell};
-use std::fs::File;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use super::oracle::{self, Allowed};
@@ -30,10 +28,10 @@ struct Setup {
     config: Option<String>,
     half_open: bool,
     server: String,
+    starter: Vec<String>,
     arguments: Vec<String>,
     env: Vec<(String, String)>,
     files: Vec<(String, String)>,
-    stdout: Option<&'static str>,
     script: Arc<Script>,
     probe: String,
     secrets: Vec<Vec<u8>>,
@@ -103,13 +101,18 @@ impl Stand {
 
     /// Has the standard output, which is the access log, go to this file.
     pub(crate) fn stdout(&mut self, path: &'static str) -> &mut Self {
-        self.setup().stdout = Some(path);
-        self
+        self.under(&["sh", "-c", "exec \"$@\" >\"$0\"", path])
     }
 
     /// Starts keygate with these arguments instead of `--config config`.
     pub(crate) fn arguments(&mut self, arguments: &[&str]) -> &mut Self {
         self.setup().arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
+        self
+    }
+
+    /// Has keygate started by another program that becomes it in the end, such as `prlimit`.
+    pub(crate) fn under(&mut self, starter: &[&str]) -> &mut Self {
+        self.setup().starter = starter.iter().map(|text| (*text).to_owned()).collect();
         self
     }
 
@@ -352,10 +355,10 @@ impl Setup {
             config: None,
             half_open: false,
             server: String::new(),
+            starter: Vec::new(),
             arguments: vec!["--config".to_owned(), "config".to_owned()],
             env: Vec::new(),
             files: Vec::new(),
-            stdout: None,
             script: Arc::new(|exchange| {
                 exchange.read_body();
                 let target = exchange.request.second_word().to_owned();
@@ -403,9 +406,8 @@ impl Setup {
         let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
         let env: Vec<_> =
             self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let open = |path| File::options().write(true).open(path).expect("it can be written to");
-        let stdout = self.stdout.map_or(Stdio::piped(), |path| open(path).into());
-        let mut gate = Gate::launch_onto(stdout, &files, &arguments, &env);
+        let starter: Vec<_> = self.starter.iter().map(String::as_str).collect();
+        let mut gate = Gate::launch_under(&starter, &files, &arguments, &env);
         gate.shows(&self.shown);
         for secret in &self.secrets {
             gate.secret(secret);

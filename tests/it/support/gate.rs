@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::client::Received;
 use super::reference::KEYS;
-use super::run::command;
+use super::run::command_under;
 use super::{Canaries, Client, Log, Place, Response, holds_within, pause};
 
 /// How long keygate may take to listen; a start that takes longer is a failure of its own.
@@ -55,13 +55,13 @@ impl Gate {
     /// the working directory is the folder above.
     #[track_caller]
     pub(crate) fn launch(files: &[(&str, &str)], arguments: &[&str], env: &[(&str, &str)]) -> Self {
-        Self::launch_onto(Stdio::piped(), files, arguments, env)
+        Self::launch_under(&[], files, arguments, env)
     }
 
-    /// The same, with another standard output than the one that is read here.
+    /// The same, started by another program that becomes keygate in the end, such as `prlimit`.
     #[track_caller]
-    pub(crate) fn launch_onto(
-        stdout: Stdio,
+    pub(crate) fn launch_under(
+        starter: &[&str],
         files: &[(&str, &str)],
         arguments: &[&str],
         env: &[(&str, &str)],
@@ -72,8 +72,7 @@ impl Gate {
         for (name, text) in files {
             fs::write(config.join(name), text).expect("the folder can be written");
         }
-        let mut command = command(arguments, folder.path(), env);
-        let (child, stdout, stderr) = spawn(command.stdout(stdout));
+        let (child, stdout, stderr) = spawn(command_under(starter, arguments, folder.path(), env));
         let child = Mutex::new(child);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut gate = Self {
@@ -93,12 +92,15 @@ impl Gate {
         gate
     }
 
-    /// Waits for the line that says where it listens.
+    /// Waits for the line that says where it listens; where nothing can be said, asks the kernel.
     #[track_caller]
     fn listening(&self) -> SocketAddr {
         let mut address = None;
         let known = holds_within(START, || {
             address = self.stderr.lines().iter().find_map(|line| address_in(line));
+            if address.is_none() && self.stderr.has_ended() {
+                address = listens_at(self.pid());
+            }
             address.is_some() || self.exit_status().is_some()
         });
         match address {
@@ -203,6 +205,12 @@ impl Gate {
         last.join("\n")
     }
 
+    /// Whether it has said that a part of it panicked: in its log, or before there is one.
+    pub(crate) fn has_panicked(&self) -> bool {
+        let output = self.output();
+        output.contains("a panic: please report it") || output.contains("panicked at")
+    }
+
     /// Everything it has written anywhere.
     pub(crate) fn output(&self) -> String {
         format!("{}\n{}", self.stdout.text(), self.stderr.text())
@@ -234,11 +242,25 @@ fn show(text: &str) {
     eprintln!("{text}");
 }
 
-fn spawn(command: &mut Command) -> (Child, Log, Log) {
+fn spawn(mut command: Command) -> (Child, Log, Log) {
     let mut child = command.spawn().expect("the binary starts");
-    let stdout = child.stdout.take().map_or_else(|| Log::of(io::empty()), Log::of);
+    let stdout = Log::of(child.stdout.take().expect("its stdout is a pipe"));
     let stderr = Log::of(child.stderr.take().expect("its stderr is a pipe"));
     (child, stdout, stderr)
+}
+
+/// Where a process listens on IPv4 loopback, as the kernel knows it (proc_net(5)).
+fn listens_at(pid: u32) -> Option<SocketAddr> {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    let open: Vec<_> = files.filter_map(|file| fs::read_link(file.path()).ok()).collect();
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    table.lines().find_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let (state, inode) = (words.get(3)?, words.get(9)?);
+        let is_its = *state == "0A" && open.contains(&format!("socket:[{inode}]").into());
+        let port = words[1].rsplit(':').next().filter(|_| is_its)?;
+        Some(SocketAddr::from(([127, 0, 0, 1], u16::from_str_radix(port, 16).ok()?)))
+    })
 }
 
 /// The address in a line that says `listening on ADDRESS`.

@@ -49,7 +49,12 @@ impl Log {
 
     /// Waits until the stream has ended, so that nothing more comes.
     pub(crate) fn ends(&self) -> bool {
-        holds_within(DEADLINE, || self.0.ended.load(Ordering::Acquire))
+        holds_within(DEADLINE, || self.has_ended())
+    }
+
+    /// Whether nothing more comes.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire)
     }
 
     /// All lines so far.

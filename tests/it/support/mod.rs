@@ -12,6 +12,7 @@ mod process;
 pub(crate) mod reference;
 mod run;
 mod signal;
+mod system;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -22,8 +23,9 @@ pub(crate) use gate::Gate;
 pub(crate) use log::Log;
 pub(crate) use message::{Framing, Head, Response, head_end, visible};
 pub(crate) use origin::{Exchange, Origin, Recorded};
-pub(crate) use run::{Output, run};
+pub(crate) use run::{Output, run, run_under};
 pub(crate) use signal::Signal;
+pub(crate) use system::{failing, false_clock};
 pub(crate) use table::{BAD, Failures, INVALID, MISSING, Row, Then};
 
 /// How long anything may take before a test gives up on it; generous, because the machine that

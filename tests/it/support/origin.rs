@@ -23,6 +23,7 @@ pub(crate) struct Origin {
 struct Shared {
     requests: Mutex<Vec<Recorded>>,
     connections: AtomicUsize,
+    ended: AtomicUsize,
     stopped: AtomicBool,
 }
 
@@ -113,6 +114,11 @@ impl Origin {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// How many connections are open now.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections() - self.shared.ended.load(Ordering::SeqCst)
+    }
+
     /// The latest request; fails if there is none.
     #[track_caller]
     pub(crate) fn last(&self) -> Recorded {
@@ -141,7 +147,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, script: &Arc<Script>) {
         }
         let connection = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
         let (shared, script) = (Arc::clone(shared), Arc::clone(script));
-        thread::spawn(move || serve(stream, connection, &shared, &script));
+        thread::spawn(move || {
+            serve(stream, connection, &shared, &script);
+            shared.ended.fetch_add(1, Ordering::SeqCst);
+        });
     }
 }
 

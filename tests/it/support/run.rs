@@ -19,9 +19,16 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
-/// A command that inherits nothing that could configure keygate, and logs all there is to log.
-pub(crate) fn command(arguments: &[&str], dir: &Path, env: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+/// A command that inherits nothing that could configure keygate, and logs all there is to log;
+/// `starter` is another program that becomes keygate in the end, such as `prlimit`.
+pub(crate) fn command_under(
+    starter: &[&str],
+    arguments: &[&str],
+    dir: &Path,
+    env: &[(&str, &str)],
+) -> Command {
+    let words = [starter, &[env!("CARGO_BIN_EXE_keygate")], arguments].concat();
+    let mut command = Command::new(words[0]);
     let configures = |name: &str| {
         name.starts_with("KEYGATE_")
             || name.starts_with("API_KEY")
@@ -31,7 +38,7 @@ pub(crate) fn command(arguments: &[&str], dir: &Path, env: &[(&str, &str)]) -> C
         command.env_remove(name);
     }
     command.env("KEYGATE_LOG", "trace").envs(env.iter().copied());
-    command.args(arguments).current_dir(dir);
+    command.args(&words[1..]).current_dir(dir);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -39,7 +46,18 @@ pub(crate) fn command(arguments: &[&str], dir: &Path, env: &[(&str, &str)]) -> C
 /// Runs keygate to its end.
 #[track_caller]
 pub(crate) fn run(arguments: &[&str], dir: &Path, env: &[(&str, &str)]) -> Output {
-    let mut child = command(arguments, dir, env).spawn().expect("the binary starts");
+    run_under(&[], arguments, dir, env)
+}
+
+/// The same, started by another program that becomes keygate in the end.
+#[track_caller]
+pub(crate) fn run_under(
+    starter: &[&str],
+    arguments: &[&str],
+    dir: &Path,
+    env: &[(&str, &str)],
+) -> Output {
+    let mut child = command_under(starter, arguments, dir, env).spawn().expect("the binary starts");
     let stdout = whole(child.stdout.take().expect("its stdout is a pipe"));
     let stderr = whole(child.stderr.take().expect("its stderr is a pipe"));
     let ended = holds_within(DEADLINE, || matches!(child.try_wait(), Ok(Some(_))));
