@@ -1,7 +1,6 @@
 //! The real binary, started with configuration files in a folder of its own.
 
 use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
