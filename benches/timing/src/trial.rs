@@ -2,7 +2,6 @@
 //! both.
 
 use std::env;
-use std::time::Duration;
 
 use dudect_bencher::rand::RngExt;
 use dudect_bencher::{BenchRng, Class, CtRunner};
@@ -37,7 +36,8 @@ pub fn run<G>(
             let Pair { gates, candidates } = pair(&made, rng);
             let right = usize::from(rng.random::<bool>());
             let class = [Class::Left, Class::Right][right];
-            times[right].push(gates[right].time(runner, class, &candidates[right]));
+            let time = gates[right].time(runner, class, &candidates[right]);
+            times[right].push(u32::try_from(time.as_nanos()).unwrap_or(u32::MAX));
         }
     }
     let [left, right] = times.map(mean);
@@ -46,9 +46,8 @@ pub fn run<G>(
 
 /// The mean of all but the slowest tenth, which is what others did meanwhile. A median would be as
 /// coarse as the clock.
-fn mean(mut times: Vec<Duration>) -> f64 {
+fn mean(mut times: Vec<u32>) -> f64 {
     let count = times.len() * 9 / 10;
     times.select_nth_unstable(count);
-    let sum: Duration = times[..count].iter().sum();
-    sum.as_nanos() as f64 / count as f64
+    times[..count].iter().copied().map(f64::from).sum::<f64>() / count as f64
 }
