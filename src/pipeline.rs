@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::header::{CONNECTION, DATE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request, response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request, response};
 use hyper::body::{Body, Incoming};
 
 use crate::answer::Answer;
@@ -99,11 +99,17 @@ fn admit(
         record.client = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
     }
 
-    let location = match plan.router.choose(&head.method, host.name(), head.uri.path()) {
+    let (name, path) = (host.name(), head.uri.path());
+    let location = match plan.router.choose(&head.method, name, path) {
         Choice::Location { index, .. } => index,
         Choice::Nowhere => return Err(Reply::from(Cause::NotFound)),
         Choice::Ambiguous => return Err(Reply::closing(Cause::BadRequest)),
     };
+    let alike =
+        |other: Option<Method>| plan.router.guards_alike(location, other.as_ref(), name, path);
+    if plan.router.has_methods() && !screen::other_methods(&head.headers).all(alike) {
+        return Err(Reply::closing(Cause::BadRequest));
+    }
     record.location = Some(location);
 
     let mut cx = Cx { client: address, now: record.begun(), consumer: None, key_id: None };

@@ -128,6 +128,20 @@ fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
+/// The methods that header fields ask for instead of the request's own; none where a value is no
+/// method. Some origins obey them.
+pub(crate) fn other_methods(headers: &HeaderMap) -> impl Iterator<Item = Option<Method>> {
+    const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+    let asks = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with('x') && OVERRIDES.iter().any(|own| headers::is_alias(name, own))
+    };
+    headers.iter().filter(move |(name, _)| asks(name)).map(|(_, value)| {
+        let method = value.as_bytes().trim_ascii().to_ascii_uppercase();
+        Method::from_bytes(&method).ok()
+    })
+}
+
 /// Deletes what only keygate, or a trusted proxy, may say: on every location, on every protocol,
 /// in every spelling that an upstream could confuse with it. Other spellings of the fields that
 /// frame a message go as well.

@@ -58,6 +58,8 @@ pub struct Router {
     any: Table,
     /// Whether a lower-case path may lead elsewhere when case does not count.
     has_case: bool,
+    /// Whether another method may lead elsewhere.
+    has_methods: bool,
     /// Whether a path without a slash at its end may lead elsewhere when that slash does not count.
     has_slash: bool,
 }
@@ -70,8 +72,9 @@ impl Router {
     pub fn new(routes: Vec<Route>) -> Self {
         let has_case = routes.iter().any(|route| route.path.has_case());
         let has_slash = routes.iter().any(|route| route.path.has_slash());
-        let mut router =
-            Self { routes, hosts: vec![], below: vec![], any: vec![], has_case, has_slash };
+        let has_methods = routes.iter().any(|route| !route.methods.is_empty());
+        let (hosts, below, any) = (vec![], vec![], vec![]);
+        let mut router = Self { routes, hosts, below, any, has_case, has_methods, has_slash };
         for index in 0..router.routes.len() {
             let hosts = router.routes[index].hosts.clone();
             if hosts.is_empty() {
@@ -115,6 +118,28 @@ impl Router {
             return asked.choose(path, shape.upper || self.has_case);
         }
         asked.choose_by_all_readings(readings::upper_case_escapes(path))
+    }
+
+    /// Whether another method may lead to another location.
+    pub fn has_methods(&self) -> bool {
+        self.has_methods
+    }
+
+    /// Whether the location that a request was led to is guarded like the one that another method
+    /// leads to; not, if that leads to none or is no method.
+    pub fn guards_alike(
+        &self,
+        index: usize,
+        other: Option<&Method>,
+        host: Option<&str>,
+        path: &str,
+    ) -> bool {
+        match other.map(|method| self.choose(method, host, path)) {
+            Some(Choice::Location { index: other, .. }) => {
+                self.routes[other].guard == self.routes[index].guard
+            }
+            _ => false,
+        }
     }
 
     /// The routes of a host that is named in full.

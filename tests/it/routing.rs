@@ -294,9 +294,9 @@ fn an_unknown_location_touches_no_upstream() {
     assert_eq!(origin.connections(), 0);
 }
 
-/// A method that is asked for by a header is no method.
+/// Some origins obey a header field that asks for another method.
 #[test]
-fn a_method_override_chooses_no_location() {
+fn a_method_override_leads_around_no_guard() {
     let origin = Origin::echo();
     let config = keyed(
         "[plugins.key-auth]\nheader = \"X-API-Key\"\nkeys = [\"K1\"]\n\
@@ -307,8 +307,15 @@ fn a_method_override_chooses_no_location() {
     let gate = Gate::on(&(upstream(&origin) + &config));
     let rows: &[Row] = &[
         ("as it is", b"POST /x HTTP/1.1\r\n", MISSING),
-        ("overridden", b"POST /x HTTP/1.1\r\nX-HTTP-Method-Override: GET\r\n", MISSING),
-        ("another way", b"POST /x HTTP/1.1\r\nX-Method-Override: GET\r\n", MISSING),
+        ("to the open one", b"POST /x HTTP/1.1\r\nX-HTTP-Method-Override: GET\r\n", BAD),
+        ("with a key", b"POST /x HTTP/1.1\r\nX-API-Key: K1\r\nX-HTTP-Method: GET\r\n", BAD),
+        ("to the guarded one", b"GET /x HTTP/1.1\r\nX-HTTP-Method-Override: POST\r\n", BAD),
+        ("in lower case", b"GET /x HTTP/1.1\r\nX-HTTP-Method-Override: post\r\n", BAD),
+        ("under an alias", b"GET /x HTTP/1.1\r\nX_Method_Override: POST\r\n", BAD),
+        ("the second", b"GET /x HTTP/1.1\r\nX-HTTP-Method: GET\r\nX-HTTP-Method: POST\r\n", BAD),
+        ("to none", b"GET /x HTTP/1.1\r\nX-HTTP-Method-Override: PUT\r\n", BAD),
+        ("no method", b"GET /x HTTP/1.1\r\nX-HTTP-Method-Override: a b\r\n", BAD),
+        ("to the same", b"GET /x HTTP/1.1\r\nX-HTTP-Method-Override: GET\r\n", PASSES),
         ("in the query", b"POST /x?_method=GET HTTP/1.1\r\n", MISSING),
         ("a method of neither", b"PUT /x HTTP/1.1\r\n", NOT_FOUND),
         ("the open one", b"GET /x HTTP/1.1\r\n", PASSES),
