@@ -10,6 +10,7 @@
 mod answer;
 pub mod cli;
 pub mod config;
+mod core_dump;
 mod forward;
 mod headers;
 pub mod keys;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::Environment;
+use crate::core_dump;
 
 /// Lets a request through to an HTTP API only with a valid API key.
 #[derive(Debug, Parser)]
@@ -79,6 +80,7 @@ impl Failure {
 
 /// Runs the command; what it prints goes to `out`.
 pub fn run(arguments: Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+    core_dump::forbid();
     match arguments.command {
         Some(Command::Check(args)) => check::run(&args, out),
         Some(Command::Keygen(args)) => keygen::run(&args, out),

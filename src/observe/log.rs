@@ -1,5 +1,6 @@
 //! The process's own log, on the standard error. Who logs never waits for it.
 
+use std::any::Any;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,8 +64,11 @@ impl Log {
 /// together may hold what a client sent.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
-    let message = info.payload().downcast_ref::<&'static str>().unwrap_or(&"[not shown]");
-    tracing::error!(place, message, "keygate panicked: please report it");
+    tracing::error!(place, message = told(info.payload()), "keygate panicked: please report it");
+}
+
+fn told(payload: &dyn Any) -> &'static str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("[not shown]")
 }
 
 /// Where messages are put together.
@@ -121,5 +125,25 @@ impl Write for &Shared {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_told(panics: fn(), expected: &str) {
+        let panic = panic::catch_unwind(panics).expect_err("it panics");
+        assert_eq!(told(&*panic), expected);
+    }
+
+    #[test]
+    fn a_panic_is_told_without_what_was_put_together_at_run_time() {
+        check_told(|| panic!("a lock was poisoned"), "a lock was poisoned");
+        check_told(|| panic!("{} is no key", "k1_9f86".to_owned()), "[not shown]");
+        // The text that is cut stands in the message of the standard library.
+        check_told(|| drop("schlüssel"[..5].to_owned()), "[not shown]");
+        check_told(|| panic::panic_any(5), "[not shown]");
     }
 }

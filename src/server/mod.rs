@@ -5,6 +5,8 @@ pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod pace;
+#[cfg(test)]
+mod tests;
 pub(crate) mod threads;
 pub(crate) mod tunnel;
 mod wire;

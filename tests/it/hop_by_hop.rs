@@ -44,39 +44,6 @@ const UNTRUSTED: &[Row] = &[
     ("with underscores", "X_Rewrite_URL: /admin\r\n", &[("x_rewrite_url", &[])]),
 ];
 
-/// Hop-by-hop fields, and attempts to have others taken for such.
-const HOPS: &[Row] = &[
-    ("keep-alive", "Keep-Alive: timeout=5\r\n", &[("keep-alive", &[])]),
-    ("a proxy's connection", "Proxy-Connection: keep-alive\r\n", &[("proxy-connection", &[])]),
-    ("a proxy's credential", "Proxy-Authorization: Basic x\r\n", &[("proxy-authorization", &[])]),
-    ("TE", "TE: gzip\r\nConnection: TE\r\n", &[("te", &[])]),
-    ("an upgrade", "Upgrade: foo\r\nConnection: Upgrade\r\n", &[("upgrade", &[])]),
-    (
-        "h2c",
-        "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\
-         Connection: Upgrade, HTTP2-Settings\r\n",
-        &[("upgrade", &[]), ("http2-settings", &[])],
-    ),
-    ("a named field", "Connection: X-A\r\nX-A: 1\r\nX-B: 2\r\n", &[("x-a", &[]), ("x-b", &["2"])]),
-    (
-        "several names, several lines",
-        "Connection: X-A,\tX-B\r\nconnection: close, x-c\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\n",
-        &[("x-a", &[]), ("x-b", &[]), ("x-c", &[])],
-    ),
-    ("a name after an empty one", "Connection: , ,X-A\r\nX-A: 1\r\n", &[("x-a", &[])]),
-    ("the forwarded client", "Connection: X-Forwarded-For\r\n", &[OURS]),
-    ("in lower case", "Connection: x-forwarded-for\r\n", &[OURS]),
-    ("after close", "Connection: close, X-Forwarded-For\r\n", &[OURS]),
-    ("in two lines", "Connection: X-Real-IP\r\nConnection: X-Forwarded-For\r\n", &[OURS]),
-    (
-        "everything the gate says",
-        "Connection: X-Forwarded-For, X-Real-IP, X-Forwarded-Proto, X-Forwarded-Host\r\n",
-        &[OURS, ("x-real-ip", &["127.0.0.1"]), ("x-forwarded-proto", &["http"])],
-    ),
-    ("the host", "Connection: Host\r\n", &[("host", &["a.test"])]),
-    ("no connection header arrives", "Connection: keep-alive\r\n", &[("keep-alive", &[])]),
-];
-
 #[track_caller]
 fn play(gate: &Gate, origin: &Origin, rows: &[Row]) {
     let mut failures = Failures::new();
@@ -100,29 +67,6 @@ fn a_stranger_says_nothing_about_the_client() {
     let origin = Origin::echo();
     let gate = guarded(&origin);
     play(&gate, &origin, UNTRUSTED);
-}
-
-#[test]
-fn connection_removes_what_it_may_and_nothing_that_the_gate_says() {
-    let origin = Origin::echo();
-    let gate = guarded(&origin);
-    play(&gate, &origin, HOPS);
-}
-
-#[test]
-fn two_hundred_names_in_connection_remove_nothing_of_the_gates() {
-    let origin = Origin::echo();
-    let gate = guarded(&origin);
-    let names: Vec<_> = (0..200).map(|number| format!("X-{number}")).collect();
-    let names = names.join(", ");
-    let key = keyed("X-API-Key: K1");
-    gate.send(format!(
-        "GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\n{key}\r\nX-7: 1\r\n\
-         Connection: {names}, X-Forwarded-For, X-Request-Id, X-Consumer-Username\r\n\r\n"
-    ));
-    let head = origin.last().head;
-    assert_eq!((head.value("x-forwarded-for"), head.value("x-7")), (Some("127.0.0.1"), None));
-    assert!(head.has("x-request-id"), "{head:?}");
 }
 
 #[test]
@@ -225,31 +169,6 @@ fn a_trusted_proxys_request_id_is_replaced_where_no_log_line_could_hold_it() {
         let own = ids(&gate, &origin, &format!("X-Request-Id: {id}\r\n"));
         assert!(own.len() == 32 && own.is_ascii(), "{id:?} became {own:?}");
     }
-}
-
-/// Fields of an upstream's response, and whether the client may see them.
-const RESPONSES: [(&str, &str, bool); 8] = [
-    ("Connection: X-Secret\r\nX-Secret: 1\r\n", "x-secret", false),
-    ("Keep-Alive: timeout=5\r\n", "keep-alive", false),
-    ("Proxy-Authenticate: Basic\r\n", "proxy-authenticate", false),
-    ("Upgrade: h2c\r\nConnection: Upgrade\r\n", "upgrade", false),
-    ("Proxy-Connection: close\r\n", "proxy-connection", false),
-    ("Server: origin/1\r\n", "server", true),
-    ("Set-Cookie: a=b\r\n", "set-cookie", true),
-    ("WWW-Authenticate: Basic\r\n", "www-authenticate", true),
-];
-
-#[test]
-fn hop_by_hop_fields_of_a_response_end_at_the_gate() {
-    let mut failures = Failures::new();
-    for (lines, field, seen) in RESPONSES {
-        let origin =
-            Origin::answering(format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n"));
-        let response = guarded(&origin).send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
-        let right = response.status == 200 && response.head.has(field) == seen;
-        failures.row(right, || format!("{lines:?}: {:?}", response.head.fields));
-    }
-    failures.report();
 }
 
 #[test]

@@ -34,7 +34,6 @@ mod sockets;
 mod sources;
 mod stop;
 mod streaming;
-mod stripping;
 mod tidy;
 mod timeouts;
 mod trailers;

@@ -93,6 +93,34 @@ fn a_cookie() {
     Failures::new().play(&gate, &origin, (start, COOKIE, "\r\n")).report();
 }
 
+/// `Cookie` lines at a location that hides the cookie `key`, and what must be left of them.
+const COOKIES: [(&str, &[&str]); 9] = [
+    ("Cookie: key=K1\r\n", &[]),
+    ("Cookie: key=K1; a=b\r\n", &["a=b"]),
+    ("Cookie: a=b; key=K1\r\n", &["a=b"]),
+    ("Cookie: a=b; key=K1; c=d\r\n", &["a=b; c=d"]),
+    ("Cookie: a=b; key=K1; c=d; e=f\r\n", &["a=b; c=d; e=f"]),
+    ("Cookie: a=\"x y\"; key=K1; c==\r\n", &["a=\"x y\"; c=="]),
+    ("Cookie: keys=1; key=K1; xkey=2\r\n", &["keys=1; xkey=2"]),
+    ("Cookie: KEY=1; key=K1\r\n", &["KEY=1"]),
+    ("Cookie: key=K1\r\nX-Other: 1\r\n", &[]),
+];
+
+#[test]
+fn the_cookie_is_removed_and_the_others_stay() {
+    let origin = Origin::echo();
+    let gate = asking(&origin, "sources = [\"cookie:key\"]\n");
+    let mut failures = Failures::new();
+    for (lines, left) in COOKIES {
+        let request = keyed(&format!("GET /x HTTP/1.1\r\nHost: a.test\r\n{lines}\r\n"));
+        let status = gate.send(request).status;
+        let head = origin.last().head;
+        let right = status == 200 && head.values("cookie") == left;
+        failures.row(right, || format!("{lines:?}: {status} {:?}", head.values("cookie")));
+    }
+    failures.report();
+}
+
 /// What a source of the precedence table carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Carries {

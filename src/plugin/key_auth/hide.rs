@@ -77,6 +77,16 @@ fn hide_fields(decide: &Decide<'_>, headers: &mut HeaderMap) -> Result<(), Stuck
     Ok(())
 }
 
+/// Fields that hold a URL of this service, with the key in its query: that of the page before, and
+/// that which a proxy in front was asked for.
+const URLS: [HeaderName; 5] = [
+    REFERER,
+    HeaderName::from_static("x-forwarded-uri"),
+    HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
 fn fate(
     sources: &[Source],
     parameters: &[Vec<u8>],
@@ -86,8 +96,7 @@ fn fate(
     if *name == COOKIE {
         return hide_cookies(sources, value);
     }
-    // The URL of the page before may be one of this service, with the key in its query.
-    if *name == REFERER && !parameters.is_empty() {
+    if !parameters.is_empty() && URLS.contains(name) {
         return match query::remove(value.as_bytes(), parameters) {
             Some(left) => becomes(&left),
             None => Ok(Fate::Stays),

@@ -46,6 +46,18 @@ fn hiding_removes_the_credential_from_every_source_and_nothing_else() {
 }
 
 #[test]
+fn hiding_removes_the_credential_from_urls_in_fields() {
+    for name in ["referer", "x-forwarded-uri", "x-original-uri", "x-original-url", "x-rewrite-url"]
+    {
+        check_hidden(
+            ALL,
+            &format!("GET /\nX-API-Key: K1\n{name}: /p?a=1&api%5fkey=K1&z=%31\nx-url: /?api_key=1"),
+            &format!("GET /\n{name}: /p?a=1&z=%31\nx-url: /?api_key=1"),
+        );
+    }
+}
+
+#[test]
 fn hiding_keeps_the_order_of_header_lines_wherever_the_key_stands() {
     for at in 0..=20 {
         let mut given: Vec<_> = (0..20).map(|n| format!("x-{n}: {n}")).collect();

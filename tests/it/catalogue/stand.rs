@@ -27,6 +27,7 @@ struct Setup {
     /// None: the reference configuration.
     config: Option<String>,
     half_open: bool,
+    more: String,
     server: String,
     starter: Vec<String>,
     arguments: Vec<String>,
@@ -81,6 +82,12 @@ impl Stand {
         self
     }
 
+    /// Adds tables to the configuration, written as for [`Stand::config`].
+    pub(crate) fn add(&mut self, text: &str) -> &mut Self {
+        self.setup().more.push_str(&keyed(text));
+        self
+    }
+
     /// Adds lines to the table `[server]`.
     pub(crate) fn server(&mut self, lines: &str) -> &mut Self {
         self.setup().server.push_str(lines);
@@ -104,7 +111,8 @@ impl Stand {
         self.under(&["sh", "-c", "exec \"$@\" >\"$0\"", path])
     }
 
-    /// Starts keygate with these arguments instead of `--config config`.
+    /// Starts keygate with these arguments instead of `--config config`; `{origin}` stands for the
+    /// origin's address.
     pub(crate) fn arguments(&mut self, arguments: &[&str]) -> &mut Self {
         self.setup().arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
         self
@@ -354,6 +362,7 @@ impl Setup {
         Self {
             config: None,
             half_open: false,
+            more: String::new(),
             server: String::new(),
             starter: Vec::new(),
             arguments: vec!["--config".to_owned(), "config".to_owned()],
@@ -398,12 +407,15 @@ impl Setup {
             Some(text) if text.contains("[upstreams.") => text.clone(),
             Some(text) => upstream(&origin) + text,
         };
-        let config = config.replace("{origin}", &origin.address.to_string());
+        let address = origin.address.to_string();
+        let config = format!("{config}\n{}", self.more).replace("{origin}", &address);
         let server = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}", self.server);
         let own = [("keygate.toml", config.as_str()), ("server.toml", server.as_str())];
         let more = self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let files: Vec<_> = own.into_iter().chain(more).collect();
-        let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
+        let arguments: Vec<_> =
+            self.arguments.iter().map(|text| text.replace("{origin}", &address)).collect();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let env: Vec<_> =
             self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let starter: Vec<_> = self.starter.iter().map(String::as_str).collect();

@@ -84,7 +84,7 @@ impl Gate {
             secrets: KEYS.iter().map(|key| key.as_bytes().to_vec()).collect(),
             shown: Vec::new(),
         };
-        if env.iter().any(|(name, _)| name.starts_with("API_KEY")) {
+        if env.iter().any(|(name, _)| *name == "API_KEY") {
             gate.shows(&[Place::Process]);
         }
         gate.address = gate.listening();
@@ -196,10 +196,12 @@ impl Gate {
     /// What it said last.
     pub(crate) fn last_words(&self) -> String {
         const SHOWN: usize = 20;
+        const WIDE: usize = 400;
         let last = [("stdout", &self.stdout), ("stderr", &self.stderr)].map(|(name, log)| {
             let lines = log.lines();
             let last = &lines[lines.len().saturating_sub(SHOWN)..];
-            format!("keygate's {name}:\n{}", last.join("\n"))
+            let last = last.iter().map(|line| line.chars().take(WIDE).chain(['\n']));
+            format!("keygate's {name}:\n{}", last.flatten().collect::<String>())
         });
         last.join("\n")
     }
