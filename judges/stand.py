@@ -29,6 +29,7 @@ class Stream:
 
     def __init__(self, stream):
         self.lines, self.count, self.leaks, self.panics = [], 0, 0, 0
+        self.reloads, self.refusals = 0, 0
         self.thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
         self.thread.start()
 
@@ -36,23 +37,26 @@ class Stream:
         for line in stream:
             self.count += 1
             self.leaks += KEY.encode() in line
-            self.panics += b"panicked" in line
+            self.panics += b"panicked" in line or b"a panic: please report it" in line
+            self.reloads += b"reloaded the configuration" in line
+            self.refusals += b"the configuration was not reloaded" in line
             self.lines.append(line.decode(errors="replace").rstrip())
             del self.lines[: -self.KEPT]
 
 
 class Gate:
-    """A running gate: `with Gate(config) as gate`. `{port}` in the config is its port."""
+    """A running gate: `with Gate(config) as gate`. Its configuration is the folder of `gate.path`."""
 
     def __init__(self, config, limits=None, stdout=None):
         self.config, self.limits, self.wanted_stdout = config, limits, stdout
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="keygate-judge-")
-        path = Path(self.folder.name) / "keygate.toml"
-        path.write_text(self.config)
+        self.path = Path(self.folder.name) / "config" / "keygate.toml"
+        self.path.parent.mkdir()
+        self.path.write_text(self.config)
         self.process = subprocess.Popen(
-            [binary(), "--config", str(path)],
+            [binary(), "--config", "config"],
             stdin=subprocess.DEVNULL,
             stdout=self.wanted_stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -167,6 +171,10 @@ class Verdict:
 
     def row(self, what, measured, goal, holds):
         self.rows.append((what, str(measured), str(goal), bool(holds)))
+
+    def none(self, what, found):
+        """A row of something that there must be none of."""
+        self.row(what, found or 0, 0, not found)
 
     def end(self):
         width = max(len(what) for what, *_ in self.rows)
