@@ -7,6 +7,7 @@ pub(crate) mod interim;
 mod tests;
 
 use std::cell::Cell;
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -152,11 +153,13 @@ fn retry(
     let safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let (cause, error) = match failure {
         Failure::Unsent(body) if lease.is_reused() => return Ok(body),
-        Failure::Lost(_) if lease.is_reused() && safe && framing.is_empty() => {
+        Failure::Lost(error)
+            if lease.is_reused() && safe && framing.is_empty() && was_closed(&error) =>
+        {
             return Ok(RequestBody::none());
         }
         Failure::Unsent(_) => (Cause::BadGateway, "closed at once".to_owned()),
-        Failure::Lost(error) => (Cause::BadGateway, error.to_string()),
+        Failure::Lost(error) => (Cause::BadGateway, told(&error)),
         Failure::TimedOut => (Cause::UpstreamTimeout, "timed out".to_owned()),
     };
     if let Some(reason) = body_error.get() {
@@ -168,6 +171,20 @@ fn retry(
     }
     lease.complain(&error);
     Err(Reply::from(cause))
+}
+
+/// Whether the upstream ended the connection, rather than said something that is no answer.
+fn was_closed(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    !error.is_parse() && source.is_none_or(|error| error.kind() != io::ErrorKind::InvalidData)
+}
+
+/// What happened, and why.
+fn told(error: &hyper::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 fn unreachable(error: &io::Error) -> Reply {

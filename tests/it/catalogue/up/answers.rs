@@ -1,6 +1,6 @@
 //! What is no answer: resets before it, junk in its place, heads that no head may be.
 
-use super::rows::{BAD_GATEWAY, Fault, Seen, both, finish, number, play, upstream, wrong};
+use super::rows::{BAD_GATEWAY, Fault, Seen, both, finish, get, number, play, upstream, wrong};
 use crate::catalogue::Stand;
 use crate::support::fault::End::{Closes, Resets, Stays};
 use crate::support::{DEADLINE, Exchange};
@@ -51,6 +51,21 @@ const JUNK: &[Fault] = &[
 
 pub(super) fn junk(stand: &mut Stand) {
     play(stand, "", JUNK);
+    // Whoever answers junk has got the request, and does not get it once more.
+    let stand = stand.anew();
+    upstream(stand, "").script(|exchange| {
+        exchange.read_body();
+        match exchange.number {
+            1 => exchange.reply(200, b"first"),
+            _ => exchange.write("220 mail.test ESMTP\r\n"),
+        }
+    });
+    for request in [get("/api/v1/x"), get("/api/v1/x")] {
+        stand.allow("/api/v1/x", &request);
+        stand.ask(request);
+    }
+    let connections = stand.origin().connections();
+    stand.holds(connections == 1, || format!("{connections} connections"));
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
