@@ -2,6 +2,7 @@
 
 pub(crate) mod balance;
 pub(crate) mod connect;
+mod lines;
 pub(crate) mod pool;
 mod stream;
 mod waker;

@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 
 use super::balance::{Candidate, Turns};
 use super::connect::connect;
+use super::lines::Lines;
 use super::stream::Stream;
 use super::waker::LinkWaker;
 use crate::forward::body::RequestBody;
@@ -70,6 +71,8 @@ struct Link {
     sender: SendRequest<RequestBody>,
     connection: Connection<TokioIo<Stream>, RequestBody>,
     socket: SharedSocket,
+    /// What is expected of the bytes that come.
+    lines: Rc<Cell<Lines>>,
     /// Who is woken, as hyper sees it: always the same.
     waker: Waker,
     /// The same, as it is told whom to wake.
@@ -182,12 +185,13 @@ impl Pool {
         address.refused_at.set(None);
         address.trouble.is_over();
         let socket = SharedSocket::new(socket);
-        let io = TokioIo::new(Stream::new(socket.clone()));
+        let lines = Rc::<Cell<Lines>>::default();
+        let io = TokioIo::new(Stream::new(socket.clone(), Rc::clone(&lines)));
         let handshake = Builder::new().max_buf_size(BUFFER_SIZE).handshake(io);
         let (sender, connection) = handshake.await.map_err(std::io::Error::other)?;
         let wakes = Arc::<LinkWaker>::default();
         let waker = Waker::from(Arc::clone(&wakes));
-        Ok(Box::new(Link { sender, connection, socket, waker, wakes, closed: false }))
+        Ok(Box::new(Link { sender, connection, socket, lines, waker, wakes, closed: false }))
     }
 
     /// Whether there are idle connections.
@@ -317,7 +321,8 @@ impl Lease {
         &mut self,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Answered> + use<> {
-        let Link { sender, wakes, .. } = &mut *self.link;
+        let Link { sender, lines, wakes, .. } = &mut *self.link;
+        lines.set(Lines::expected());
         wakes.muted(|| sender.try_send_request(request))
     }
 

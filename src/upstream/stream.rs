@@ -1,11 +1,15 @@
-//! An upstream's socket: what the upstream has said is read, even if it no longer listens.
+//! An upstream's socket as hyper sees it: what the upstream has said is read, even if it no longer
+//! listens, and its heads are looked at first.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::lines::Lines;
 use crate::socket::SharedSocket;
 
 /// A socket that cannot be written to any more waits instead of failing.
@@ -14,17 +18,34 @@ use crate::socket::SharedSocket;
 /// under whoever is still writing. hyper would throw the connection away with the answer in it: a
 /// 413 or 401 would be a 502 (RFC 9112, section 9.6). The reading side knows how it ended: with the
 /// answer, or with an error, and that comes at once.
-pub(super) struct Stream(SharedSocket);
+pub(super) struct Stream {
+    socket: SharedSocket,
+    lines: Rc<Cell<Lines>>,
+}
 
 impl Stream {
-    /// Reads from and writes to a socket.
-    pub(super) fn new(socket: SharedSocket) -> Self {
-        Self(socket)
+    /// Reads from and writes to a socket; whoever sends a request says in `lines` that a response
+    /// is expected.
+    pub(super) fn new(socket: SharedSocket, lines: Rc<Cell<Lines>>) -> Self {
+        Self { socket, lines }
     }
 
     /// The socket itself.
     pub(super) fn into_inner(self) -> SharedSocket {
-        self.0
+        self.socket
+    }
+
+    /// Looks at what has been read.
+    fn look(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut lines = self.lines.get();
+        if lines.is_expected() {
+            if !lines.end_alike(bytes) {
+                let reason = "the lines of the response's head end differently";
+                return Err(io::Error::new(ErrorKind::InvalidData, reason));
+            }
+            self.lines.set(lines);
+        }
+        Ok(())
     }
 }
 
@@ -46,7 +67,9 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        Poll::Ready(self.look(&buf.filled()[before..]))
     }
 }
 
@@ -56,7 +79,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        wait_if_closed(Pin::new(&mut self.0).poll_write(cx, bytes))
+        wait_if_closed(Pin::new(&mut self.socket).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -64,18 +87,18 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        wait_if_closed(Pin::new(&mut self.0).poll_write_vectored(cx, slices))
+        wait_if_closed(Pin::new(&mut self.socket).poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

@@ -229,6 +229,13 @@ pub(super) fn head(stand: &mut Stand) {
 const SPLIT: &[Fault] = &[
     ("a bare CR", b"Location: /\rSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", Stays, BAD_GATEWAY),
     ("a NUL", b"Location: /\x00Set-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", Stays, BAD_GATEWAY),
+    ("a bare LF", b"Location: /\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", Stays, BAD_GATEWAY),
+    (
+        "two bare LF",
+        b"Location: /\n\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        Closes,
+        BAD_GATEWAY,
+    ),
     (
         "CR twice",
         b"Location: /\r\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n",
@@ -237,8 +244,15 @@ const SPLIT: &[Fault] = &[
     ),
 ];
 
+const BARE: &[Fault] = &[
+    ("LF only", b"Content-Length: 2\n\nhi", Stays, Seen::Whole(200, "hi")),
+    ("LF, and then CRLF", b"A: b\r\nContent-Length: 2\n\nhi", Stays, BAD_GATEWAY),
+];
+
 pub(super) fn splitting(stand: &mut Stand) {
     play(stand, "HTTP/1.1 302 Found\r\n", SPLIT);
+    // An upstream that ends every line with LF is odd, but nobody else's voice is in it.
+    play(stand.anew(), "HTTP/1.1 200 OK\n", BARE);
 }
 
 pub(super) fn switching(stand: &mut Stand) {
