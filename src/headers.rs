@@ -167,8 +167,10 @@ mod tests {
 
     #[test]
     fn hop_by_hop_is_what_always_is_and_what_connection_names() {
-        for name in ALWAYS {
-            check_hop_by_hop("", name.as_str(), true);
+        let always = "connection keep-alive proxy-authenticate proxy-authorization \
+                      proxy-connection te transfer-encoding upgrade";
+        for name in always.split(' ') {
+            check_hop_by_hop("", name, true);
         }
         for name in ["x-a", "host", "as", "trailer", "user-agent", "content-encoding"] {
             check_hop_by_hop("", name, false);

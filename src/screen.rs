@@ -333,9 +333,15 @@ mod tests {
 
     #[test]
     fn only_a_trusted_proxy_names_the_client() {
-        for name in
-            ["X-Forwarded-For", "x-forwarded-prefix", "X-Real-IP", "X-Rewrite-URL", "Forwarded"]
-        {
+        for name in [
+            "Forwarded",
+            "X-Forwarded-For",
+            "x-forwarded-prefix",
+            "X-Original-URL",
+            "X-Real-IP",
+            "X-Request-ID",
+            "X-Rewrite-URL",
+        ] {
             check_disowned(name, false, true);
             check_disowned(name, true, false);
         }

@@ -262,20 +262,18 @@ pub(crate) fn hints(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &
 /// Whether a trailer field may go on: none that frames, routes or identifies (RFC 9110, section
 /// 6.5.1), and none that carries a credential.
 pub(crate) fn trailer_may_pass(name: &HeaderName, credentials: &[HeaderName]) -> bool {
-    const NEVER: [HeaderName; 13] = [
+    const NEVER: [HeaderName; 11] = [
         http::header::AUTHORIZATION,
         http::header::CACHE_CONTROL,
         http::header::CONTENT_ENCODING,
         CONTENT_LENGTH,
         http::header::CONTENT_RANGE,
         CONTENT_TYPE,
-        CONNECTION,
         http::header::COOKIE,
         EXPECT,
         HOST,
         http::header::SET_COOKIE,
         TRAILER,
-        TRANSFER_ENCODING,
     ];
     !NEVER.contains(name)
         && !headers::ALWAYS.contains(name)

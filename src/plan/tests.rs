@@ -114,3 +114,15 @@ fn zero_means_what_the_machine_allows() {
     assert!(plan.workers >= 1);
     assert!(plan.server.max_connections >= 16);
 }
+
+#[test]
+fn more_connections_than_the_machine_allows_draw_a_warning() {
+    let allowed = super::connections::allowed();
+    for (number, warned) in [(allowed, false), (allowed + 1, true)] {
+        let plan = plan(&format!("[server]\nmax_connections = {number}\n{BASE}"), None);
+        assert_eq!(plan.server.max_connections, number);
+        let mut warnings = plan.warnings.iter().map(ToString::to_string);
+        let found = warnings.any(|warning| warning.contains("file-descriptor limit"));
+        assert_eq!(found, warned, "{number} of {allowed}");
+    }
+}

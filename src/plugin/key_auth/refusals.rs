@@ -39,8 +39,6 @@ fn the_place_of_the_key_is_said_once_and_can_carry_one() {
         ("header = «'Host'»", "frames"),
         ("header = «'content-length'»", "frames"),
         ("header = «'Transfer_Encoding'»", "frames"),
-        ("header = «'TE'»", "frames"),
-        ("header = «'Connection'»", "frames"),
         ("header = «'Cookie'»", "cookie:NAME"),
         ("header = «'X-Forwarded-For'»", "deleted"),
         ("header = «'x-forwarded-anything'»", "deleted"),
@@ -67,6 +65,21 @@ fn the_place_of_the_key_is_said_once_and_can_carry_one() {
             place.into()
         };
         check(&format!("{place}\n{KEYS}"), expected);
+    }
+}
+
+/// RFC 9110, sections 7.6.1 and 10.1.1, and what hop-by-hop fields there were before.
+#[test]
+fn no_field_that_frames_or_that_keygate_sets_can_carry_a_key() {
+    let framing = "Connection Content-Length Expect HTTP2-Settings Host Keep-Alive \
+                   Proxy-Authenticate Proxy-Authorization Proxy-Connection TE Trailer \
+                   Transfer-Encoding Upgrade";
+    let own = "Forwarded X-Consumer-Username X-Credential-Identifier X-Forwarded-For \
+               X-Forwarded-Host X-Forwarded-Proto X-Real-IP X-Request-Id";
+    for (names, expected) in [(framing, "frames"), (own, "deleted")] {
+        for name in names.split_whitespace() {
+            check(&format!("header = «'{name}'»\n{KEYS}"), expected);
+        }
     }
 }
 
