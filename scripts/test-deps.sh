@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run besides cargo: nginx, python3, node, curl, openssl, strace, faketime,
+# Installs what the tests run besides cargo: nginx, python3 with venv, node, curl, openssl, strace, faketime,
 # g++ and git, with apt, and only what is missing. Run again, it does nothing. Not as root, it prints
 # the command instead.
 set -eu
@@ -17,6 +17,11 @@ need() {
 need nginx nginx
 need python3 python3
 need node nodejs
+# For judges/differential.py, which has an environment of its own with h11.
+if ! python3 -c 'import ensurepip' 2>/dev/null; then
+  echo 'python3 -m venv: missing (package python3-venv)'
+  missing="$missing python3-venv"
+fi
 need curl curl
 need openssl openssl
 # For system calls that fail and clocks that jump.

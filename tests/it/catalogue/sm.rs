@@ -493,10 +493,13 @@ fn post(stand: &Stand, rest: impl AsRef<[u8]>, then: Then) {
     stand.post(rest, keyless);
 }
 
-/// Lengths of the body `hello` that are none.
+/// Lengths of the body `hello` that are none, alone and behind a coding, which hides them from hyper.
 fn length(stand: &Stand, values: &[&str]) {
     for value in values {
-        post(stand, format!("Content-Length: {value}\r\n\r\nhello"), BAD);
+        let line = format!("Content-Length: {value}\r\n");
+        post(stand, format!("{line}\r\nhello"), BAD);
+        let coded = format!("Transfer-Encoding: chunked\r\n{line}\r\n5\r\nhello\r\n0\r\n\r\n");
+        post(stand, coded, BAD);
     }
 }
 
