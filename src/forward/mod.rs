@@ -74,10 +74,10 @@ pub(crate) async fn send(
         let (client, served) = (Rc::clone(client), Rc::clone(served));
         RequestBody::streaming(body, location.max_body, expects_continue, client, served)
     };
-    let pool = &served.pools[location.upstream];
     let mut fresh = false;
     loop {
-        let mut lease = pool.lease(fresh).await.map_err(|error| unreachable(&error))?;
+        let leased = served.lease(location.upstream, fresh).await;
+        let mut lease = leased.map_err(|error| unreachable(&error))?;
         let host = headers::host_sent(lease.upstream(), lease.own_host(), passage.host);
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();

@@ -21,6 +21,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// meanwhile is still to be read, and what is begun before the clock is read must not be over then.
 const LONGEST_STEP_MS: u64 = 2 * TICK.as_millis() as u64;
 
+/// How long a client is waited for at least, whoever else wants its place: longer than the way of
+/// what it has sent already.
+const SHORTEST_WAIT: Duration = Duration::from_millis(250);
+
 /// The time of one worker, and everything on it that waits with a timeout.
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -47,6 +51,7 @@ impl Clock {
         let deadlines = Rc::new(Deadlines {
             clock: Rc::clone(self),
             due_ms: Default::default(),
+            waiting_since_ms: Cell::new(self.now_ms.get()),
             waker: RefCell::default(),
         });
         let mut watched = self.watched.borrow_mut();
@@ -63,6 +68,20 @@ impl Clock {
         for deadlines in self.watched.borrow().iter().filter_map(Weak::upgrade) {
             deadlines.wake();
         }
+    }
+
+    /// Ends the longest of all waits for a request, as if its time were over; false if none has
+    /// lasted for [`SHORTEST_WAIT`].
+    pub(crate) fn end_longest_wait(&self) -> bool {
+        let latest_ms = self.now_ms.get().checked_sub(SHORTEST_WAIT.as_millis() as u64);
+        let watched = self.watched.borrow();
+        let waiting = watched.iter().filter_map(Weak::upgrade).filter(|deadlines| {
+            deadlines.is_set(Wait::Request)
+                && !deadlines.passed(Wait::Request)
+                && latest_ms.is_some_and(|latest| deadlines.waiting_since_ms.get() <= latest)
+        });
+        let longest = waiting.min_by_key(|deadlines| deadlines.waiting_since_ms.get());
+        longest.inspect(|deadlines| deadlines.end(Wait::Request)).is_some()
     }
 
     /// Ticks for ever, calling `every_tick` each time; rests while nothing is watched and that says
@@ -127,6 +146,8 @@ pub(crate) struct Deadlines {
     clock: Rc<Clock>,
     /// When each [`Wait`] ends, in milliseconds of the clock; 0: it does not.
     due_ms: [Cell<u64>; 5],
+    /// When the latest [`Wait::Request`] began.
+    waiting_since_ms: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -134,9 +155,13 @@ impl Deadlines {
     /// Ends a wait after `timeout` from now.
     pub(crate) fn set(&self, wait: Wait, timeout: Duration) {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX / 2);
+        let now_ms = self.clock.now_ms.get();
         // The clock may lag by one step: add it, so that nothing ends early.
-        let due = self.clock.now_ms.get() + LONGEST_STEP_MS + timeout_ms;
+        let due = now_ms + LONGEST_STEP_MS + timeout_ms;
         self.due_ms[wait as usize].set(due.max(1));
+        if matches!(wait, Wait::Request) {
+            self.waiting_since_ms.set(now_ms);
+        }
     }
 
     /// The time of the clock, a tick late at most.
@@ -149,6 +174,13 @@ impl Deadlines {
         if self.due_ms[wait as usize].get() == 0 {
             self.set(wait, timeout);
         }
+    }
+
+    /// Ends a wait now, as if its time were over.
+    fn end(&self, wait: Wait) {
+        self.clock.now_ms.set(self.clock.now_ms.get().max(1));
+        self.due_ms[wait as usize].set(1);
+        self.wake();
     }
 
     /// The wait is over.
@@ -227,5 +259,32 @@ mod tests {
         }
         let counted = clock.now_ms.get() - start;
         assert!((100_900..101_900).contains(&counted), "{counted} ms");
+    }
+
+    #[test]
+    fn the_longest_wait_for_a_request_is_ended_and_no_other() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let clock = Clock::new();
+        let all: Vec<_> = (0..4).map(|_| clock.deadlines()).collect();
+        // The first is busy; the second waits for a little, the third for long, the fourth anew.
+        for (waiting, timeout) in [(3, MINUTE), (2, MINUTE), (1, MINUTE / 2), (3, MINUTE / 4)] {
+            clock.advance(Duration::from_secs(1));
+            all[waiting].set(Wait::Request, timeout);
+        }
+        clock.advance(Duration::from_secs(1));
+        all[0].set(Wait::Look, MINUTE);
+        let ended = || -> Vec<_> { all.iter().map(|one| one.passed(Wait::Request)).collect() };
+        for expected in
+            [[false, false, true, false], [false, true, true, false], [false, true, true, true]]
+        {
+            assert!(clock.end_longest_wait());
+            assert_eq!(ended(), expected);
+        }
+        assert!(!clock.end_longest_wait());
+        all[1].set(Wait::Request, MINUTE);
+        clock.advance(SHORTEST_WAIT / 2);
+        assert!(!clock.end_longest_wait());
+        clock.advance(SHORTEST_WAIT);
+        assert!(clock.end_longest_wait());
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::observe::seldom::Seldom;
 use crate::plan::ListenAddr;
-use crate::socket::Socket;
+use crate::socket::{Socket, is_out_of_descriptors};
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -22,6 +22,9 @@ const BACKLOG: i32 = 4096;
 /// How long to wait after an accept that failed for want of descriptors or memory: long enough not
 /// to spin, short enough to recover at once.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// How often it is looked whether a connection waits that can make room for another.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How long a listener that stops still takes what had begun to connect.
 const LAST_LOOK: Duration = Duration::from_millis(20);
@@ -113,6 +116,18 @@ pub(crate) struct Accepted {
     pub(crate) place: Place,
 }
 
+/// Who takes the connections of one worker.
+pub(crate) trait Taker {
+    /// Serves a connection.
+    fn serve(&self, accepted: Accepted);
+
+    /// Ends the connection that has waited longest for a request; false if none waits for one.
+    fn end_longest_wait(&self) -> bool;
+
+    /// Closes what is of less use than a client's connection; false if there is nothing.
+    fn free_a_descriptor(&self) -> bool;
+}
+
 /// A connection that has been taken off one runtime and not yet put on another.
 pub(crate) struct HandedOver {
     stream: std::net::TcpStream,
@@ -191,14 +206,29 @@ impl Spread {
         self.loads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place with one of the workers. Waits while there are as many connections as there may be.
-    async fn place(self: &Arc<Self>) -> Place {
-        let Ok(permit) = Arc::clone(&self.capacity).acquire_owned().await else {
-            // Nobody closes the semaphore; if it were closed, nothing more may be accepted.
-            std::future::pending().await
+    /// A place with one of the workers. While there are as many connections as there may be, who
+    /// waits longest for a request makes room: a request that comes is worth more than one that may
+    /// come, and whoever only opens connections must not keep the others out.
+    async fn place(self: &Arc<Self>, taker: &impl Taker) -> Place {
+        let permit = match Arc::clone(&self.capacity).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait_for_permit(taker).await,
         };
         let worker = self.loads().take();
         Place { spread: Arc::clone(self), worker, _permit: permit }
+    }
+
+    async fn wait_for_permit(self: &Arc<Self>, taker: &impl Taker) -> OwnedSemaphorePermit {
+        loop {
+            taker.end_longest_wait();
+            let permit = Arc::clone(&self.capacity).acquire_owned();
+            match tokio::time::timeout(LOOK_AGAIN, permit).await {
+                Ok(Ok(permit)) => return permit,
+                // Nobody closes the semaphore; if it were closed, nothing more may be accepted.
+                Ok(Err(_closed)) => std::future::pending().await,
+                Err(_elapsed) => {}
+            }
+        }
     }
 }
 
@@ -235,22 +265,18 @@ impl Listener {
         }
     }
 
-    /// Accepts for ever. What belongs to the worker that asks is given to `serve`; the rest goes to
+    /// Accepts for ever. What belongs to the worker that asks is given to `taker`; the rest goes to
     /// its worker's inbox.
-    pub(crate) async fn run(
-        &self,
-        asking: usize,
-        spread: &Arc<Spread>,
-        serve: &impl Fn(Accepted),
-    ) -> ! {
+    pub(crate) async fn run(&self, asking: usize, spread: &Arc<Spread>, taker: &impl Taker) -> ! {
         let trouble = Seldom::default();
         loop {
             match self.accept().await {
                 Ok((socket, peer)) => {
-                    let place = spread.place().await;
-                    deliver(Accepted { socket, peer, place }, asking, spread, serve);
+                    let place = spread.place(taker).await;
+                    deliver(Accepted { socket, peer, place }, asking, spread, taker);
                 }
                 Err(error) if is_the_clients(&error) => {}
+                Err(error) if is_out_of_descriptors(&error) && taker.free_a_descriptor() => {}
                 Err(error) => {
                     trouble.say(|before| {
                         tracing::error!(%error, before, "cannot accept connections; trying again");
@@ -263,12 +289,7 @@ impl Listener {
 
     /// Takes what had begun to connect, and nothing that begins later: a client's first packet is
     /// dropped, so that it asks again and meets the process that listens then.
-    pub(crate) async fn retire(
-        self,
-        asking: usize,
-        spread: &Arc<Spread>,
-        serve: &impl Fn(Accepted),
-    ) {
+    pub(crate) async fn retire(self, asking: usize, spread: &Arc<Spread>, taker: &impl Taker) {
         if let Self::Tcp(listener) = &self
             && let Err(error) = SockRef::from(listener).attach_filter(&REFUSE_SYN)
         {
@@ -277,7 +298,7 @@ impl Listener {
         // Ends when nothing has come for a while; `run` itself does not.
         loop {
             let before = spread.loads().by_worker.iter().sum::<usize>();
-            let _elapsed = tokio::time::timeout(LAST_LOOK, self.run(asking, spread, serve)).await;
+            let _elapsed = tokio::time::timeout(LAST_LOOK, self.run(asking, spread, taker)).await;
             let after = spread.loads().by_worker.iter().sum::<usize>();
             if after <= before {
                 break;
@@ -286,7 +307,7 @@ impl Listener {
     }
 }
 
-fn deliver(accepted: Accepted, asking: usize, spread: &Spread, serve: &impl Fn(Accepted)) {
+fn deliver(accepted: Accepted, asking: usize, spread: &Spread, taker: &impl Taker) {
     let worker = accepted.place.worker;
     match accepted {
         Accepted { socket: Socket::Tcp(stream), peer, place } if worker != asking => {
@@ -295,7 +316,7 @@ fn deliver(accepted: Accepted, asking: usize, spread: &Spread, serve: &impl Fn(A
                 let _ = spread.inboxes[worker].send(HandedOver { stream, peer, place });
             }
         }
-        accepted => serve(accepted),
+        accepted => taker.serve(accepted),
     }
 }
 

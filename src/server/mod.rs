@@ -22,7 +22,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinSet, spawn_local};
 
-use self::listener::{Accepted, Bound, HandedOver, Listener, Spread};
+use self::listener::{Accepted, Bound, HandedOver, Listener, Spread, Taker};
 use self::threads::Thread;
 use self::worker::{Delays, Worker};
 use crate::observe::access_log::Writer;
@@ -74,10 +74,7 @@ struct Open {
 
 async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
     let open = Rc::<Open>::default();
-    let serve = {
-        let (worker, open) = (Rc::clone(&worker), Rc::clone(&open));
-        move |accepted: Accepted| serve(&worker, &open, accepted)
-    };
+    let taker = Connections { worker: Rc::clone(&worker), open: Rc::clone(&open) };
     // Without its clock a worker has no timeouts, and without the others no connections.
     let mut lasting = JoinSet::new();
     let ticking = Rc::clone(&worker);
@@ -85,21 +82,21 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
     let mut listeners = JoinSet::new();
     for socket in seed.sockets {
         let listener = Listener::register(socket)?;
-        let (spread, serve, mut stop) =
-            (Arc::clone(&seed.spread), serve.clone(), seed.stop.clone());
+        let (spread, taker, mut stop) =
+            (Arc::clone(&seed.spread), taker.clone(), seed.stop.clone());
         listeners.spawn_local(async move {
             tokio::select! {
                 () = stopped(&mut stop) => {}
-                never = listener.run(seed.index, &spread, &serve) => never,
+                never = listener.run(seed.index, &spread, &taker) => never,
             }
-            listener.retire(seed.index, &spread, &serve).await;
+            listener.retire(seed.index, &spread, &taker).await;
         });
     }
     let mut inbox = seed.inbox;
     lasting.spawn_local(async move {
         while let Some(handed_over) = inbox.recv().await {
             match handed_over.register() {
-                Ok(accepted) => serve(accepted),
+                Ok(accepted) => taker.serve(accepted),
                 Err(error) => tracing::error!(%error, "cannot take a connection over"),
             }
         }
@@ -144,14 +141,31 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn serve(worker: &Rc<Worker>, open: &Rc<Open>, accepted: Accepted) {
-    let Accepted { socket, peer, place } = accepted;
-    let counted = Counted::new(open);
-    let worker = Rc::clone(worker);
-    spawn_local(async move {
-        connection::serve(worker, socket, peer).await;
-        drop((place, counted));
-    });
+/// The connections of one worker, and how it takes more.
+#[derive(Clone)]
+struct Connections {
+    worker: Rc<Worker>,
+    open: Rc<Open>,
+}
+
+impl Taker for Connections {
+    fn serve(&self, accepted: Accepted) {
+        let Accepted { socket, peer, place } = accepted;
+        let counted = Counted::new(&self.open);
+        let worker = Rc::clone(&self.worker);
+        spawn_local(async move {
+            connection::serve(worker, socket, peer).await;
+            drop((place, counted));
+        });
+    }
+
+    fn end_longest_wait(&self) -> bool {
+        self.worker.clock.end_longest_wait()
+    }
+
+    fn free_a_descriptor(&self) -> bool {
+        self.worker.free_a_descriptor()
+    }
 }
 
 struct Counted(Rc<Open>);

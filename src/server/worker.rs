@@ -2,6 +2,7 @@
 //! upstreams and its own clock. Nothing here is shared with other threads but the plan itself.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,8 @@ use http::{HeaderMap, HeaderValue};
 use super::clock::Clock;
 use crate::observe::access_log::AccessLog;
 use crate::plan::{ListenAddr, Plan};
-use crate::upstream::pool::Pool;
+use crate::socket::is_out_of_descriptors;
+use crate::upstream::pool::{Lease, Pool};
 
 /// What a request is served by: one plan from its start to its end.
 pub(crate) struct Served {
@@ -37,6 +39,25 @@ impl Served {
             })
             .collect();
         Self { plan, pools }
+    }
+
+    /// A connection to an upstream for one request: an idle one, or with `fresh` a new one. While
+    /// there is no descriptor left for it, idle ones to any upstream are closed.
+    ///
+    /// # Errors
+    /// What the last address said; it has been logged.
+    pub(crate) async fn lease(&self, upstream: usize, fresh: bool) -> io::Result<Lease> {
+        loop {
+            match self.pools[upstream].lease(fresh).await {
+                Err(error) if is_out_of_descriptors(&error) && self.close_an_idle_one() => {}
+                leased => return leased,
+            }
+        }
+    }
+
+    /// Closes a connection to an upstream that nobody uses; false if there is none.
+    fn close_an_idle_one(&self) -> bool {
+        self.pools.iter().any(|pool| pool.close_an_idle_one())
     }
 }
 
@@ -135,6 +156,11 @@ impl Worker {
         self.access_log.set_format(plan.log);
         let next = Rc::new(Served::new(plan, &self.own, Some(&self.served())));
         *self.served.borrow_mut() = next;
+    }
+
+    /// Frees a descriptor that is of less use than a client's connection; false if there is none.
+    pub(crate) fn free_a_descriptor(&self) -> bool {
+        self.served().close_an_idle_one()
     }
 
     /// Ends every connection after the request that it is serving.

@@ -211,6 +211,16 @@ impl Pool {
         }
     }
 
+    /// Closes the connection that has been idle longest, to one of the addresses; false if there is
+    /// none.
+    pub(crate) fn close_an_idle_one(&self) -> bool {
+        self.addresses.iter().any(|address| {
+            let mut idle = address.idle.borrow_mut();
+            let longest = (!idle.is_empty()).then(|| idle.remove(0));
+            longest.is_some()
+        })
+    }
+
     fn put_back(&self, index: usize, link: Box<Link>) {
         if self.upstream.max_idle == 0 {
             return;

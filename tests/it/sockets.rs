@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::reference::reference;
-use crate::support::{Client, DEADLINE, Gate, Origin, pause, wait_until};
+use crate::support::{Client, DEADLINE, Gate, Origin, Signal, pause, wait_until};
 
 const REQUEST: &str = "GET /public/x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
@@ -109,4 +109,50 @@ fn a_want_of_file_descriptors_is_not_told_again_and_again() {
     }
     let told = gate.stderr.lines().iter().filter(|line| line.contains("cannot accept")).count();
     assert!((1..=4).contains(&told), "told {told} times:\n{}", gate.stderr.text());
+}
+
+#[test]
+fn idle_connections_make_room_for_requests_to_another_upstream() {
+    const CLIENTS: usize = 20;
+    let (first, all_at_first) = waiting("first");
+    let (second, all_at_second) = waiting("second");
+    let gate = Gate::with(&[("keygate.toml", &beside_each_other(&first, &second))]);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| gate.client()).collect();
+    let mut all_ask = |origin: &Origin, name: &str, all_here: &Signal| {
+        for client in &mut clients {
+            client.send(format!("GET /{name} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+        }
+        origin.wait_for(CLIENTS);
+        (0..CLIENTS).for_each(|_| all_here.give());
+        for client in &mut clients {
+            assert_eq!(client.response().text(), name);
+        }
+    };
+    all_ask(&first, "first", &all_at_first);
+    gate.limit_files(gate.open_files());
+    all_ask(&second, "second", &all_at_second);
+}
+
+/// An origin whose every answer waits for a signal.
+fn waiting(answer: &'static str) -> (Origin, Signal) {
+    let signal = Signal::new();
+    let led = signal.clone();
+    let origin = Origin::scripted(move |exchange| {
+        led.wait();
+        exchange.reply(200, answer.as_bytes());
+    });
+    (origin, signal)
+}
+
+/// Two open locations with an upstream each, on one worker.
+fn beside_each_other(first: &Origin, second: &Origin) -> String {
+    let mut config = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n".to_owned();
+    for (name, origin) in [("first", first), ("second", second)] {
+        let address = origin.address;
+        config += &format!(
+            "[upstreams.{name}]\naddrs = [\"{address}\"]\n\
+             [locations.{name}]\npath = \"/{name}\"\nupstream = \"{name}\"\npublic = true\n"
+        );
+    }
+    config
 }

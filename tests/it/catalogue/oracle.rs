@@ -2,12 +2,10 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
 
 use super::stand::probed;
 use crate::support::{
     DEADLINE, Failures, Framing, Gate, Head, Origin, Recorded, head_end, holds_within, visible,
-    wait_until,
 };
 
 /// A request that may reach the origin.
@@ -71,21 +69,6 @@ pub(super) fn rests(
 
 /// How many more files may be open in the end than at the start.
 const SPARE_FILES: usize = 2;
-
-/// Waits until every thread of a gate sleeps: a worker's has opened all its files only then, which
-/// is after the gate says that it listens.
-pub(super) fn settle(gate: &Gate) {
-    wait_until("all threads sleep", || {
-        let tasks = fs::read_dir(format!("/proc/{}/task", gate.pid()));
-        tasks.is_ok_and(|mut tasks| tasks.all(|task| task.is_ok_and(|task| sleeps(&task.path()))))
-    });
-}
-
-/// Whether the state of a thread, which stands behind its name in parentheses, is `S`.
-fn sleeps(task: &Path) -> bool {
-    let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
-}
 
 /// How many files a gate has open, without the connections that it keeps to the origin.
 pub(super) fn open_files(gate: &Gate, origin: &Origin) -> usize {

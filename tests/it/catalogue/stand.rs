@@ -424,7 +424,6 @@ impl Setup {
         for secret in &self.secrets {
             gate.secret(secret);
         }
-        oracle::settle(&gate);
         let files = oracle::open_files(&gate, &origin);
         Running { origin, gate, files, notes: RefCell::default() }
     }

@@ -88,6 +88,7 @@ impl Gate {
             gate.shows(&[Place::Process]);
         }
         gate.address = gate.listening();
+        gate.settle();
         gate
     }
 

@@ -1,11 +1,24 @@
 //! What the kernel says about the process of a gate, and what it allows it.
 
-use std::fs;
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::Path;
 use std::process::Command;
 
-use super::Gate;
+use super::{Gate, wait_until};
 
 impl Gate {
+    /// Waits until every thread sleeps: a worker's has opened all its files only then, which is
+    /// after the gate says that it listens.
+    #[track_caller]
+    pub(super) fn settle(&self) {
+        wait_until("all threads sleep", || {
+            let tasks = fs::read_dir(format!("/proc/{}/task", self.pid()));
+            let sleeps = |task: io::Result<DirEntry>| task.is_ok_and(|task| sleeps(&task.path()));
+            tasks.is_ok_and(|mut tasks| tasks.all(sleeps))
+        });
+    }
+
     /// How many files it has open, connections included.
     pub(crate) fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
@@ -43,4 +56,10 @@ impl Gate {
         let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
         number.expect("the kernel tells it of every process")
     }
+}
+
+/// Whether the state of a thread, which stands behind its name in parentheses, is `S`.
+fn sleeps(task: &Path) -> bool {
+    let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
 }

@@ -68,7 +68,8 @@ pub(super) fn few_files(stand: &mut Stand) {
     for client in &mut crowd {
         client.send(KEYLESS);
     }
-    assert_eq!(crowd[0].response().status, 401);
+    // Who was there first and said nothing for a while may have had to make room.
+    assert_eq!(crowd[99].response().status, 401);
     drop(crowd);
     wait_until("it serves the next", || {
         let mut client = stand.connect();
