@@ -184,6 +184,20 @@ mod tests {
     }
 
     #[test]
+    fn most_messages_need_no_look_at_what_connection_names() {
+        for (connection, needs_none) in [
+            ("", true),
+            ("Connection:", true),
+            ("Connection: Keep-Alive", true),
+            ("Connection: x-a", false),
+            ("Connection: keep-alive, x-a", false),
+            ("Connection: close\nConnection: x-a", false),
+        ] {
+            assert_eq!(has_one_idle_option(&fields(connection)), needs_none, "{connection:?}");
+        }
+    }
+
+    #[test]
     fn an_alias_differs_only_in_marks() {
         assert!(is_alias("x-api-key", "x-api-key"));
         assert!(is_alias("x-api-key", "x_api.key"));

@@ -14,6 +14,21 @@ fn patterns_that_say_the_same_are_equal() {
     }
 }
 
+#[test]
+fn most_patterns_need_no_second_look_at_a_path() {
+    for (pattern, case, slash) in [
+        ("/a/", false, false),
+        ("/A", true, false),
+        ("=/", false, false),
+        ("=/a", false, false),
+        ("=/a/", false, true),
+        ("~a", true, false),
+    ] {
+        let path = PathPattern::parse(pattern).expect("a path");
+        assert_eq!((path.has_case(), path.has_slash()), (case, slash), "{pattern}");
+    }
+}
+
 #[track_caller]
 fn check_path(text: &str, expected: &str) {
     let found = PathPattern::parse(text).map_or_else(|error| error, |path| path.to_string());
