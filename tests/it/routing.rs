@@ -1,78 +1,13 @@
-//! Which location a request leads to, and that no reading of its path leads to a freer one.
+//! Which location a request leads to.
 
 use crate::support::reference::{half_open, keyed, upstream};
 use crate::support::{BAD, Failures, Gate, MISSING, Origin, Row, Then};
 
-/// The readings of the path lead to differently guarded locations.
-const AMBIGUOUS: Then = Then::Refused(&[400]);
-
-/// Targets without a key, where `/admin/`, `/api/v1` and `/q/` are guarded and all else is open.
-const READINGS: &[Row] = &[
-    ("two slashes", b"//admin/x", AMBIGUOUS),
-    ("three slashes", b"///admin/x", AMBIGUOUS),
-    ("two slashes within", b"/public//../admin/x", AMBIGUOUS),
-    ("what looks like a host", b"//a.test/../admin/x", AMBIGUOUS),
-    ("a dot", b"/./admin/x", AMBIGUOUS),
-    ("two dots", b"/public/../admin/x", AMBIGUOUS),
-    ("more dots than folders", b"/../../admin/x", AMBIGUOUS),
-    ("an encoded dot", b"/%2e/admin/x", AMBIGUOUS),
-    ("an encoded dot in upper case", b"/%2E/admin/x", AMBIGUOUS),
-    ("two encoded dots", b"/public/%2e%2e/admin/x", AMBIGUOUS),
-    ("a dot and an encoded one", b"/public/.%2e/admin/x", AMBIGUOUS),
-    ("an encoded one and a dot", b"/public/%2e./admin/x", AMBIGUOUS),
-    ("a segment that ends in dots", b"/public../admin/x", Then::Forwarded("/public../admin/x")),
-    ("an encoded first letter", b"/%61dmin/x", AMBIGUOUS),
-    ("an encoded letter within", b"/adm%69n/x", AMBIGUOUS),
-    ("all letters encoded", b"/%61%64%6d%69%6e/x", AMBIGUOUS),
-    ("an encoded slash", b"/admin%2fx", AMBIGUOUS),
-    ("an encoded slash in upper case", b"/admin%2Fx", AMBIGUOUS),
-    ("an encoded slash before", b"/%2fadmin/x", AMBIGUOUS),
-    ("encoded dots and slash", b"/public/%2e%2e%2fadmin/x", AMBIGUOUS),
-    ("an encoded backslash", b"/admin%5cx", AMBIGUOUS),
-    ("dots and an encoded backslash", b"/public/..%5cadmin/x", AMBIGUOUS),
-    ("backslashes", b"/public\\..\\admin\\x", AMBIGUOUS),
-    ("a backslash before", b"/\\admin/x", AMBIGUOUS),
-    ("a backslash after", b"/admin\\x", AMBIGUOUS),
-    ("a parameter", b"/admin;a=b/x", AMBIGUOUS),
-    ("an empty parameter", b"/admin;/x", AMBIGUOUS),
-    ("an empty segment with a semicolon", b"/;/admin/x", AMBIGUOUS),
-    ("an empty segment with a parameter", b"/;x=y/admin/x", AMBIGUOUS),
-    ("dots with a semicolon", b"/public/..;/admin/x", AMBIGUOUS),
-    ("dots with a parameter", b"/public/..;a=b/admin/x", AMBIGUOUS),
-    ("encoded dots with a parameter", b"/public/%2e%2e;a=b/admin/x", AMBIGUOUS),
-    ("an encoded semicolon", b"/admin%3ba/x", AMBIGUOUS),
-    ("upper case", b"/ADMIN/x", AMBIGUOUS),
-    ("mixed case", b"/Admin/x", AMBIGUOUS),
-    ("mixed case and encoded", b"/%41dmin/x", AMBIGUOUS),
-    ("upper case and dots", b"/public/../ADMIN/x", AMBIGUOUS),
-    ("everything at once", b"/PUBLIC;v=1//%2e%2e;w\\%41DMIN%2fx", AMBIGUOUS),
-    ("out of the guarded one", b"/admin/../public/x", AMBIGUOUS),
-    ("out of it, encoded", b"/admin/%2e%2e/public/x", AMBIGUOUS),
-    ("out of it, by a backslash", b"/admin\\..\\public/x", AMBIGUOUS),
-    ("from one guard to another", b"/api/v1/../../admin/x", AMBIGUOUS),
-    ("an encoded question mark", b"/public%3f/../admin/x", AMBIGUOUS),
-    ("an encoded hash", b"/public%23/../admin/x", AMBIGUOUS),
-    ("a NUL and dots", b"/%00/../admin/x", AMBIGUOUS),
-    ("a thousand ways up", b"/public/a/../../././../admin/x", AMBIGUOUS),
-    ("the guarded path", b"/admin/x", MISSING),
-    ("the guarded folder", b"/admin/", MISSING),
-    ("the guarded folder without its slash", b"/admin", Then::Refused(&[400, 401])),
-    ("the guarded prefix", b"/api/v1", MISSING),
-    ("the guarded prefix and a slash", b"/api/v1/", MISSING),
-    ("the guarded prefix and a query", b"/api/v1?x", MISSING),
-    ("the guarded path and a query", b"/admin/x?/public/", MISSING),
-    ("an absolute target", b"http://a.test/admin/x", MISSING),
-    ("an absolute target in upper case", b"HTTP://A.TEST/admin/x", MISSING),
-    ("an absolute target with dots", b"http://a.test/public/../admin/x", AMBIGUOUS),
-    ("a fragment", b"/public/#/../admin/x", BAD),
-    ("a fragment after a guarded path", b"/admin/x#/public/", BAD),
-    ("a longer segment", b"/administrator", Then::Forwarded("/administrator")),
-    ("a longer version", b"/api/v1x", Then::Forwarded("/api/v1x")),
+/// Targets without a key, where `/admin/`, `/api/v1` and `/q/` are guarded and all else is open. The
+/// catalogue (`catalogue/pm.rs`) has those that are refused.
+const OPEN: &[Row] = &[
     ("a shorter prefix", b"/api/", Then::Forwarded("/api/")),
     ("the root", b"/", Then::Forwarded("/")),
-    ("an absolute target without a path", b"http://a.test", Then::Forwarded("/")),
-    ("an absolute target with a query only", b"http://a.test?x", Then::Forwarded("/?x")),
-    ("a guarded path in the query", b"/x?a=/../admin/x", Then::Forwarded("/x?a=/../admin/x")),
     ("an open folder", b"/public/a", Then::Forwarded("/public/a")),
     ("escapes that change nothing", b"/public/%7Ea%20b", Then::Forwarded("/public/%7Ea%20b")),
     ("a slash encoded", b"/public/a%2Fb", Then::Forwarded("/public/a%2Fb")),
@@ -91,11 +26,11 @@ const READINGS: &[Row] = &[
 ];
 
 #[test]
-fn no_reading_of_a_path_leads_around_the_guard() {
+fn a_path_on_whose_guard_all_readings_agree_is_sent_as_it_came() {
     let origin = Origin::echo();
     let gate = half_open(&origin);
     let after = " HTTP/1.1\r\nHost: a.test\r\n\r\n";
-    Failures::new().play(&gate, &origin, ("GET ", READINGS, after)).report();
+    Failures::new().play(&gate, &origin, ("GET ", OPEN, after)).report();
 }
 
 /// A path costs no more than it may, however many readings it has: what has too many is refused.
@@ -114,18 +49,6 @@ fn a_path_with_more_readings_than_an_honest_one_is_refused() {
     assert_eq!(origin.count(), 0);
     let honest = format!("/public/{}/%C3%A9t%C3%A9%20(1).txt;v=1", "a".repeat(600));
     assert_eq!(status(&honest), 200);
-}
-
-/// With the right key it is the same: the path itself is what cannot be decided.
-#[test]
-fn an_ambiguous_path_is_refused_with_the_key_too() {
-    let origin = Origin::echo();
-    let gate = half_open(&origin);
-    let after = " HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K2\r\n\r\n";
-    let rows: Vec<Row> =
-        READINGS.iter().filter(|row| matches!(row.2, AMBIGUOUS)).copied().collect();
-    assert!(rows.len() > 30);
-    Failures::new().play(&gate, &origin, ("GET ", &rows, after)).report();
 }
 
 /// Locations on several hosts; each upstream target tells which one was chosen by its key.
@@ -155,27 +78,16 @@ const PASSES: Then = Then::Forwarded("/x");
 /// `Host` lines of `GET /x`.
 const HOST_LINES: &[Row] = &[
     ("the host", b"Host: a.test\r\n", MISSING),
-    ("in upper case", b"HOST: A.TEST\r\n", MISSING),
-    ("with a port", b"Host: a.test:8080\r\n", MISSING),
     ("the second of the list", b"Host: www.a.test\r\n", MISSING),
-    ("with a dot at its end", b"Host: a.test.\r\n", Then::Refused(&[400, 401, 404])),
-    ("unknown", b"Host: unknown.test\r\n", NOT_FOUND),
-    ("a longer name", b"Host: xa.test\r\n", NOT_FOUND),
-    ("a name below an exact one", b"Host: x.a.test\r\n", NOT_FOUND),
     ("below", b"Host: x.b.test\r\n", PASSES),
     ("below, in upper case", b"Host: X.B.Test\r\n", PASSES),
     ("two levels below", b"Host: y.x.b.test\r\n", PASSES),
     ("the name above", b"Host: b.test\r\n", NOT_FOUND),
     ("a name that ends like it", b"Host: xb.test\r\n", NOT_FOUND),
-    ("an address", b"Host: 127.0.0.1\r\n", NOT_FOUND),
-    ("an IPv6 address", b"Host: [::1]:80\r\n", NOT_FOUND),
-    ("a forwarded host", b"Host: a.test\r\nX-Forwarded-Host: x.b.test\r\n", MISSING),
-    ("a Forwarded host", b"Host: a.test\r\nForwarded: host=x.b.test\r\n", MISSING),
-    ("an X-Host", b"Host: a.test\r\nX-Host: x.b.test\r\n", MISSING),
 ];
 
 #[test]
-fn hosts_are_matched_whatever_their_case_and_port() {
+fn a_host_is_matched_in_full_or_below_a_star() {
     let origin = Origin::echo();
     let gate = Gate::on(&(upstream(&origin) + &keyed(HOSTS)));
     let start = "GET /x HTTP/1.1\r\n";
@@ -322,19 +234,4 @@ fn a_method_override_leads_around_no_guard() {
     ];
     let after = "Host: a.test\r\nContent-Length: 0\r\n\r\n";
     Failures::new().play(&gate, &origin, ("", rows, after)).report();
-}
-
-/// Paths that no one may read in two ways at all.
-#[test]
-fn raw_bytes_beyond_ascii_are_refused() {
-    let origin = Origin::echo();
-    let gate = half_open(&origin);
-    let rows: &[Row] = &[
-        ("UTF-8", b"/caf\xc3\xa9", BAD),
-        ("Latin-1", b"/caf\xe9", BAD),
-        ("overlong dots", b"/\xc0\xae\xc0\xae/admin/x", BAD),
-        ("in the query", b"/x?caf\xc3\xa9", BAD),
-    ];
-    let after = " HTTP/1.1\r\nHost: a.test\r\n\r\n";
-    Failures::new().play(&gate, &origin, ("GET ", rows, after)).report();
 }
