@@ -3,8 +3,8 @@
 use crate::support::reference::{half_open, keyed, upstream};
 use crate::support::{BAD, Failures, Gate, MISSING, Origin, Row, Then};
 
-/// Targets without a key, where `/admin/`, `/api/v1` and `/q/` are guarded and all else is open. The
-/// catalogue (`catalogue/pm.rs`) has those that are refused.
+/// Targets without a key, where `/admin/`, `/api/v1` and `/q/` are guarded and all else is open;
+/// the catalogue (`catalogue/pm.rs`) has those that are refused.
 const OPEN: &[Row] = &[
     ("a shorter prefix", b"/api/", Then::Forwarded("/api/")),
     ("the root", b"/", Then::Forwarded("/")),
