@@ -6,7 +6,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// applies, Linux takes just this number for "none" (core(5), `do_coredump`).
 const NONE: u64 = 1;
 
-/// Lets the kernel write no core dump of this process.
+/// Lets the kernel write no core dump of this process. `PR_SET_DUMPABLE` would do that too, and
+/// hide the process from its own user; but that user can read the configuration anyway, and whoever
+/// looks for a fault needs `strace` and `ss`.
 pub(crate) fn forbid() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Core);
     let current = Some(maximum.map_or(NONE, |maximum| maximum.min(NONE)));

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::dotenv::{self, Dotenv};
+use super::files;
 use super::problem::{Fault, Problems};
 use super::source::{Findings, Sources};
 use super::suggest;
@@ -14,8 +16,11 @@ use super::suggest;
 /// alone, and they are wiped when they are dropped.
 #[derive(Clone, Default)]
 pub struct Environment {
-    variables: BTreeMap<String, Zeroizing<String>>,
+    variables: Variables,
 }
+
+/// Names and values.
+type Variables = BTreeMap<String, Zeroizing<String>>;
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,39 +42,37 @@ impl Environment {
     ///
     /// When `.env` cannot be read.
     pub fn read(folder: &Path) -> Result<Self, Problems> {
-        let mut environment = Self::read_file(&folder.join(".env"))?;
         let process = std::env::vars_os().filter_map(|(name, value)| {
             // A variable that is not UTF-8 counts as not set: no string could hold it.
             Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)))
         });
-        environment.variables.extend(process);
-        Ok(environment)
+        let process = process.collect();
+        let mut variables = Self::read_file(&folder.join(".env"), &process)?;
+        variables.extend(process);
+        Ok(Self { variables })
     }
 
-    fn read_file(path: &Path) -> Result<Self, Problems> {
+    fn read_file(path: &Path, process: &Variables) -> Result<Variables, Problems> {
         let sources = Sources::new(".env");
         let mut findings = Findings::default();
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
-            }
-            Err(error) => {
-                findings.fault(0, Fault::new(format!("cannot read .env: {error}")));
+        if let Ok(false) = std::fs::exists(path) {
+            return Ok(Variables::new());
+        }
+        let (text, invalid) = match files::read(path) {
+            Ok(contents) => files::text(contents.bytes),
+            Err(fault) => {
+                findings.fault(0, fault);
                 return Err(findings.into_problems(&sources));
             }
         };
-        let mut environment = Self::default();
-        let bytes = text.trim_start_matches('\u{feff}').as_bytes();
-        for variable in dotenvy::from_read_iter(bytes) {
-            match variable {
-                Ok((name, value)) => {
-                    environment.variables.insert(name, Zeroizing::new(value));
-                }
-                Err(error) => findings.fault(0, line_fault(&error, &text)),
-            }
+        if invalid {
+            findings.fault(0, Fault::new("the file is not UTF-8"));
         }
-        if findings.has_errors() { Err(findings.into_problems(&sources)) } else { Ok(environment) }
+        let Dotenv { variables, wrong } = dotenv::read(&text, process);
+        for line in wrong {
+            findings.fault(0, line_fault(line));
+        }
+        if findings.has_errors() { Err(findings.into_problems(&sources)) } else { Ok(variables) }
     }
 
     /// The value of a variable, which may be empty.
@@ -104,14 +107,7 @@ impl Environment {
 }
 
 /// The error of one line, without the line itself, which may hold a key.
-fn line_fault(error: &dotenvy::Error, text: &str) -> Fault {
-    let number = match error {
-        dotenvy::Error::LineParse(line, _) => {
-            text.lines().position(|candidate| candidate.trim() == line.trim())
-        }
-        _ => None,
-    };
-    let place = number.map_or(String::new(), |line| format!("line {}: ", line + 1));
-    Fault::new(format!("{place}not a line of the form NAME=value"))
+fn line_fault(line: usize) -> Fault {
+    Fault::new(format!("line {line}: not a line of the form NAME=value"))
         .help("a value with blanks, quotes or `$` stands in single quotes: NAME='value'")
 }

@@ -2,6 +2,7 @@
 
 pub mod address;
 mod describe;
+mod dotenv;
 pub mod environment;
 mod excerpt;
 mod files;

@@ -21,6 +21,7 @@ mod hop_by_hop;
 mod interim;
 mod key_auth;
 mod keygen;
+mod memory;
 mod mutations;
 mod pools;
 mod readme;

@@ -1,7 +1,9 @@
 //! What the kernel says about the process of a gate, and what it allows it.
 
-use std::fs::{self, DirEntry};
+use std::fs::{self, DirEntry, File};
 use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -42,6 +44,25 @@ impl Gate {
         fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
     }
 
+    /// What it can write in its memory, in parts, without the environment: the kernel keeps that.
+    pub(crate) fn memory(&self) -> Vec<Vec<u8>> {
+        let file = |name: &str| format!("/proc/{}/{name}", self.pid());
+        let maps = fs::read_to_string(file("maps")).expect("the process runs");
+        let memory = File::open(file("mem")).expect("a parent may look");
+        let environment = environment(&fs::read_to_string(file("stat")).expect("the process runs"));
+        let parts = maps.lines().filter(|line| line.contains(" rw")).filter_map(|line| {
+            let (start, end) = line.split(' ').next()?.split_once('-')?;
+            let [start, end] = [start, end].map(|number| u64::from_str_radix(number, 16));
+            let (start, end) = (start.ok()?, end.ok()?);
+            let within = |at: u64| usize::try_from(at.clamp(start, end) - start).ok();
+            let mut bytes = vec![0; within(end)?];
+            memory.read_exact_at(&mut bytes, start).ok()?;
+            bytes[within(environment.start)?..within(environment.end)?].fill(0);
+            Some(bytes)
+        });
+        parts.collect()
+    }
+
     /// Sets how many files it may have open.
     pub(crate) fn limit_files(&self, files: usize) {
         let arguments = [format!("--pid={}", self.pid()), format!("--nofile={files}")];
@@ -62,4 +83,11 @@ impl Gate {
 fn sleeps(task: &Path) -> bool {
     let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+}
+
+/// Where the kernel keeps the environment: the fields 50 and 51 of `stat`.
+fn environment(stat: &str) -> Range<u64> {
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+    let field = |number: usize| fields.split(' ').nth(number - 3)?.trim().parse().ok();
+    field(50).expect("its start")..field(51).expect("its end")
 }

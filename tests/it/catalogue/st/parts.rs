@@ -1,9 +1,6 @@
 //! What the rows of ST share: fields of requests and responses, requests that fail, and ways to
 //! look at what came of them.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-
 use super::super::Stand;
 use crate::support::reference::{K1, K2};
 use crate::support::{Canaries, DEADLINE, Head, Response, holds_within};
@@ -186,29 +183,17 @@ pub(super) fn tells(stand: &Stand, answer: &Response) -> Option<String> {
 
 /// Waits until no memory of the gate holds a key of its configuration.
 pub(super) fn no_key_in_memory(stand: &Stand) {
-    let known = in_memory(stand.gate().pid(), &Canaries::of(&["x-extra-key"]));
+    let known = in_memory(stand, &Canaries::of(&["x-extra-key"]));
     stand.holds(known.is_some(), || "the header's name is not found in memory".to_owned());
     let mut found = None;
     let gone = holds_within(DEADLINE, || {
-        found = in_memory(stand.gate().pid(), &Canaries::of(&[K1, K2]));
+        found = in_memory(stand, &Canaries::of(&[K1, K2]));
         found.is_none()
     });
     stand.holds(gone, || format!("a key is in memory: {found:?}"));
 }
 
-/// The first key, with the bytes around it, in what a process can write.
-fn in_memory(pid: u32, canaries: &Canaries) -> Option<String> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
-    let memory = File::open(format!("/proc/{pid}/mem")).expect("a parent may look");
-    let writable = maps.lines().filter(|line| line.contains(" rw"));
-    let regions = writable.filter_map(|line| {
-        let (start, end) = line.split(' ').next()?.split_once('-')?;
-        let number = |text| u64::from_str_radix(text, 16).ok();
-        Some((number(start)?, number(end)?))
-    });
-    regions.into_iter().find_map(|(start, end)| {
-        let mut bytes = vec![0; usize::try_from(end - start).ok()?];
-        memory.read_exact_at(&mut bytes, start).ok()?;
-        canaries.found_in(&bytes)
-    })
+/// The first piece of a key in the gate's memory, with the bytes around it.
+fn in_memory(stand: &Stand, canaries: &Canaries) -> Option<String> {
+    stand.gate().memory().iter().find_map(|part| canaries.found_in(part))
 }
