@@ -64,7 +64,9 @@ pub(super) const CASES: &[Case] = &[
         }
     }),
     case("KX-08", "the key in upper case, or with one other bit", |stand| {
-        stand.get(format!("X-API-Key: {}\r\n", K1.to_uppercase()), INVALID);
+        // `K1` in the text would stand for the key.
+        let upper = K1.to_uppercase().replacen('K', "k", 1);
+        stand.get(format!("X-API-Key: {upper}\r\n"), INVALID);
         for at in [0, K1.len() / 2, K1.len() - 1] {
             let mut key = K1.as_bytes().to_vec();
             key[at] ^= 1;

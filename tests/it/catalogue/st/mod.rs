@@ -4,6 +4,8 @@ mod parts;
 
 use std::fs;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use self::parts::{
     DEAD, ERRORS, EXTRA, FAILING, HELLO, HOPS, KEY, OTHERS, QUERY, RESPONSES, forwarded,
     no_key_in_memory, said_in_spite_of, tells,
@@ -344,6 +346,10 @@ pub(super) const CASES: &[Case] = &[
         no_key_in_memory(stand);
     }),
     case("ST-37", "a core dump is not written", |stand| {
+        // The gate begins with the limit of who starts it.
+        let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+        let raised = setrlimit(Resource::Core, Rlimit { current: maximum, maximum });
+        assert!(raised.is_ok(), "{raised:?}");
         stand.get("X-API-Key: K1\r\n", PASSES);
         let limits = fs::read_to_string(format!("/proc/{}/limits", stand.gate().pid()));
         let limits = limits.expect("it runs");
