@@ -202,6 +202,7 @@ impl Compiler<'_> {
         }
         ServerLimits {
             max_connections: self.max_connections(),
+            written_max_connections: server.max_connections.get_ref().number() as usize,
             client_header_timeout: server.client_header_timeout.0,
             client_body_timeout: server.client_body_timeout.0,
             client_min_rate: server.client_min_rate.number(),

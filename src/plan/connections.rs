@@ -1,4 +1,4 @@
-//! How many client connections the file-descriptor limit allows.
+//! What the file-descriptor limit allows: how many client connections, and whether to start at all.
 
 use rustix::process::{Resource, getrlimit};
 
@@ -22,6 +22,28 @@ pub(super) const FEW: usize = 100;
 /// The number of connections that the soft limit of this process allows.
 pub(super) fn allowed() -> usize {
     from_limit(getrlimit(Resource::Nofile).current)
+}
+
+/// Descriptors that are open before there is a worker, generously: standard streams, signals, the
+/// watch, the configuration while it is read, and some connections.
+const TO_START: u64 = 24;
+
+/// Those of a worker besides its listeners.
+const PER_WORKER: u64 = 5;
+
+/// Whether the limit is enough to start: where it ends in the middle, libraries panic.
+///
+/// # Errors
+/// What is wrong and what to do about it.
+pub(crate) fn enough_for(workers: usize, listeners: usize) -> Result<(), String> {
+    let needed = TO_START + workers as u64 * (PER_WORKER + listeners as u64);
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < needed => Err(format!(
+            "the file-descriptor limit of {limit} is too low for {workers} workers: raise it to \
+             {needed} at least (`ulimit -n`, LimitNOFILE=), or have fewer `workers`"
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn from_limit(descriptors: Option<u64>) -> usize {

@@ -2,7 +2,7 @@
 //! references here, and nowhere later.
 
 mod compile;
-mod connections;
+pub(crate) mod connections;
 mod location;
 #[cfg(test)]
 mod tests;
@@ -70,7 +70,7 @@ impl Plan {
         if self.workers != other.workers {
             fields.push("workers");
         }
-        if self.server.max_connections != other.server.max_connections {
+        if self.server.written_max_connections != other.server.written_max_connections {
             fields.push("max_connections");
         }
         if self.log.format != other.log.format {
@@ -102,6 +102,8 @@ pub enum ListenAddr {
 pub struct ServerLimits {
     /// How many connections there may be at a time.
     pub max_connections: usize,
+    /// The same as it is written; 0: what the file-descriptor limit allowed.
+    pub written_max_connections: usize,
     /// How long a whole request head may take.
     pub client_header_timeout: Duration,
     /// How long a client may take between two pieces of its body, or to take a piece of the

@@ -110,6 +110,7 @@ mod tests {
         let time = Duration::from_secs(10);
         ServerLimits {
             max_connections: 1,
+            written_max_connections: 1,
             client_header_timeout: time,
             client_body_timeout: time,
             client_min_rate: 0,

@@ -325,3 +325,12 @@ fn a_configuration_of_one_file_is_watched_too() {
     wait_until("the new key is accepted", || status(&gate, K2) == 200);
     assert_eq!(status(&gate, K1), 401);
 }
+
+#[test]
+fn a_limit_of_files_that_changes_keeps_nothing_from_being_reloaded() {
+    let origin = Origin::echo();
+    let gate = start(&origin);
+    gate.limit_files(500);
+    gate.write("keygate.toml", &accepting(&origin, K2));
+    wait_until("the new key is accepted", || status(&gate, K2) == 200);
+}

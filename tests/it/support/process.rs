@@ -63,9 +63,9 @@ impl Gate {
         parts.collect()
     }
 
-    /// Sets how many files it may have open.
+    /// Sets how many files it may have open: the soft limit.
     pub(crate) fn limit_files(&self, files: usize) {
-        let arguments = [format!("--pid={}", self.pid()), format!("--nofile={files}")];
+        let arguments = [format!("--pid={}", self.pid()), format!("--nofile={files}:")];
         let status = Command::new("prlimit").args(arguments).status();
         assert!(status.is_ok_and(|status| status.success()), "prlimit (util-linux) fails");
     }

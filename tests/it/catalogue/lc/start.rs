@@ -61,7 +61,7 @@ pub(super) fn no_address(_: &mut Stand) {
 }
 
 pub(super) fn few_files(stand: &mut Stand) {
-    stand.under(&["prlimit", "--nofile=64"]);
+    stand.under(&["prlimit", "--nofile=64"]).server("workers = 2\n");
     let gate = stand.gate();
     gate.stderr.wait_for("a warning", |line| line.contains("file-descriptor limit"));
     let mut crowd: Vec<_> = (0..100).map(|_| stand.connect()).collect();
