@@ -37,8 +37,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::cli::Failure;
 use crate::observe::access_log::Writer;
+use crate::plan::connections::enough_for;
 use crate::plan::{ListenAddr, Plan};
-use crate::reload::Source;
+use crate::reload::{Reader, Source};
 use crate::server::listener::{self, Sockets, Spread};
 use crate::server::threads::{Thread, Threads};
 use crate::server::worker::Delays;
@@ -50,6 +51,7 @@ use crate::server::{Seed, start};
 /// # Errors
 /// When an address cannot be bound, a thread cannot be started, or a second signal ends it at once.
 pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result<(), Failure> {
+    enough_for(plan.workers, plan.listen.len()).map_err(Failure::runtime)?;
     let Sockets { by_worker, addresses } =
         listener::bind(&plan.listen, plan.workers).map_err(|(address, error)| {
             Failure::runtime(format!("cannot listen on {address}: {error}"))
@@ -59,6 +61,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
         .build()
         .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
     let writer = Writer::start(io::stdout()).map_err(cannot_start)?;
+    let reader = Reader::start().map_err(cannot_start)?;
     let (inboxes, receivers): (Vec<_>, Vec<_>) =
         by_worker.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let spread = Spread::new(inboxes, plan.server.max_connections);
@@ -86,9 +89,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
         tracing::info!("listening on {address}");
     }
     ready(&addresses);
-    let ended = runtime.block_on(control(source, plans, stop, signals, workers));
-    // Not waiting for workers that are told to end at once.
-    runtime.shutdown_background();
+    let ended = runtime.block_on(control((source, reader), plans, stop, signals, workers));
     ended?;
     writer.finish();
     Ok(())
@@ -130,7 +131,7 @@ impl StopSignals {
 /// Reloads and stops the workers as signals and the files say. A stop waits for no reload: what it
 /// reads may take for ever.
 async fn control(
-    source: Source,
+    (source, reader): (Source, Reader),
     plans: watch::Sender<Arc<Plan>>,
     stop: watch::Sender<bool>,
     signals: Signals,
@@ -140,7 +141,7 @@ async fn control(
     let Signals { reload: hangups, stop: mut stops } = signals;
     tokio::select! {
         reason = workers.broken() => return Err(Failure::runtime(reason)),
-        never = reload::run(source, hangups, plans) => match never {},
+        never = reload::run(source, reader, hangups, plans) => match never {},
         () = stops.recv() => {}
     }
     tracing::info!("stopping: answering what is in flight");

@@ -1,6 +1,7 @@
 //! When to load the configuration again; a good one takes the place of the old in one step, a wrong
 //! one changes nothing.
 
+mod reader;
 mod watch;
 
 use std::convert::Infallible;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch::Sender;
 
+pub(crate) use self::reader::Reader;
 use self::watch::Watch;
 use crate::plan::Plan;
 
@@ -44,38 +46,39 @@ impl Source {
 /// Reloads for ever, on each hangup and each change.
 pub(crate) async fn run(
     source: Source,
+    reader: Reader,
     mut hangups: Signal,
     plans: Sender<Arc<Plan>>,
 ) -> Infallible {
     let Source { load, mut watch } = source;
     let load = Arc::<Load>::from(load);
-    if watch.as_ref().is_some_and(|watch| !watch.is_quick()) {
+    if watch.as_mut().is_some_and(|watch| !watch.listen()) {
         tracing::warn!("the configuration cannot be watched; it is looked at every second instead");
     }
     loop {
         tokio::select! {
             _ = hangups.recv() => {}
-            () = changed(watch.as_mut()) => {}
+            () = changed(watch.as_ref(), &reader) => {}
         }
         if let Some(watch) = &mut watch {
-            watch.begin_again().await;
+            watch.begin_again(&reader).await;
         }
-        reload(&load, &plans).await;
+        reload(&load, &reader, &plans).await;
     }
 }
 
-async fn changed(watch: Option<&mut Watch>) {
+async fn changed(watch: Option<&Watch>, reader: &Reader) {
     match watch {
-        Some(watch) => watch.changed().await,
+        Some(watch) => watch.changed(reader).await,
         None => std::future::pending().await,
     }
 }
 
 /// Loads a plan and lets it serve from the next request on, or logs why not.
-async fn reload(load: &Arc<Load>, plans: &Sender<Arc<Plan>>) {
+async fn reload(load: &Arc<Load>, reader: &Reader, plans: &Sender<Arc<Plan>>) {
     let current = Arc::clone(&plans.borrow());
     let load = Arc::clone(load);
-    let loaded = tokio::task::spawn_blocking(move || {
+    let loaded = reader.run(move || {
         let plan = load(Some(&current))?;
         match &plan.needs_restart(&current)[..] {
             [] => Ok(plan),
@@ -85,19 +88,18 @@ async fn reload(load: &Arc<Load>, plans: &Sender<Arc<Plan>>) {
                 fields.join(" and ")
             )),
         }
-    })
-    .await;
-    match loaded {
-        Ok(Ok(plan)) => {
+    });
+    match loaded.await {
+        Some(Ok(plan)) => {
             for warning in &plan.warnings {
                 tracing::warn!("{warning}");
             }
             tracing::info!(locations = plan.locations.len(), "reloaded the configuration");
             plans.send_replace(Arc::new(plan));
         }
-        Ok(Err(problems)) => {
+        Some(Err(problems)) => {
             tracing::error!("the configuration was not reloaded, the old one stays:\n{problems}");
         }
-        Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
+        None => tracing::error!("the configuration was not reloaded"),
     }
 }

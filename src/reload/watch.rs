@@ -2,15 +2,21 @@
 //! them every second for certainty.
 
 use std::fs;
+use std::future::pending;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
 
+use super::reader::Reader;
 use crate::config;
 
 /// How long the files must stay the same before they are read: editors and Kubernetes write in
@@ -30,44 +36,45 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Watch {
     path: PathBuf,
     seen: Look,
-    /// Absent while the kernel refuses to watch.
-    watcher: Option<RecommendedWatcher>,
-    /// Kept, so that the channel never closes.
-    changed: Sender<()>,
-    changes: Receiver<()>,
+    armed: Option<Armed>,
+    /// What the kernel tells, once there is a runtime.
+    notices: Option<AsyncFd<Arc<OwnedFd>>>,
 }
 
 impl Watch {
     /// Watches a file or a folder from now on. To lose no change, begin before the first load.
     pub(crate) fn new(path: &Path) -> Self {
-        // One reason to reload is as good as many.
-        let (changed, changes) = mpsc::channel(1);
-        let path = path.to_owned();
-        let watcher = armed(None, &path, &changed);
-        let seen = Look::at(&path);
-        Self { path, seen, watcher, changed, changes }
+        // In this order, so that no change falls between the two.
+        let armed = Armed::at(path, None);
+        Self { path: path.to_owned(), seen: Look::at(path), armed, notices: None }
     }
 
-    /// Whether changes are noticed at once, not only by looking.
-    pub(crate) fn is_quick(&self) -> bool {
-        self.watcher.is_some()
+    /// Listens to the kernel; says whether it can. Must be called within a runtime.
+    pub(crate) fn listen(&mut self) -> bool {
+        #[expect(deprecated, reason = "its successor is unsafe but for what owns its descriptor")]
+        let register = |inotify| AsyncFd::with_interest(inotify, Interest::READABLE).ok();
+        self.notices = self.armed.as_ref().and_then(|armed| register(Arc::clone(&armed.inotify)));
+        self.notices.is_some()
     }
 
     /// Waits for a change, and then until nothing changes any more. Nothing is lost if it is given
     /// up before it ends, as long as a reload follows.
-    pub(crate) async fn changed(&mut self) {
+    pub(crate) async fn changed(&self, reader: &Reader) {
         loop {
-            match timeout(LOOK_INTERVAL, self.changes.recv()).await {
-                Ok(_) => break,
-                Err(_elapsed) if self.look().await != self.seen => break,
-                Err(_elapsed) => {}
+            tokio::select! {
+                () = self.notice() => break,
+                () = sleep(LOOK_INTERVAL) => {
+                    if self.look(reader).await != self.seen {
+                        break;
+                    }
+                }
             }
         }
-        let mut before = self.look().await;
+        let mut before = self.look(reader).await;
         for _ in 0..MAX_WAITS {
             sleep(QUIET).await;
-            let now = self.look().await;
-            if self.changes.try_recv().is_err() && now == before {
+            let now = self.look(reader).await;
+            if !self.has_noticed() && now == before {
                 break;
             }
             before = now;
@@ -76,67 +83,105 @@ impl Watch {
 
     /// The files are read next: what changes from here on is a change. The folder may be another
     /// than the one that the kernel was told to watch.
-    pub(crate) async fn begin_again(&mut self) {
-        let (path, changed, watcher) =
-            (self.path.clone(), self.changed.clone(), self.watcher.take());
-        let looked = spawn_blocking(move || (armed(watcher, &path, &changed), Look::at(&path)));
-        if let Ok((watcher, seen)) = looked.await {
-            (self.watcher, self.seen) = (watcher, seen);
+    pub(crate) async fn begin_again(&mut self, reader: &Reader) {
+        let (path, armed) = (self.path.clone(), self.armed.take());
+        let again = reader.run(move || (Armed::at(&path, armed), Look::at(&path))).await;
+        let Some((armed, seen)) = again else { return };
+        (self.armed, self.seen) = (armed, seen);
+        if self.notices.is_none() || self.armed.is_none() {
+            self.listen();
         }
     }
 
-    /// On a thread of its own, because a network's files may keep it waiting.
-    async fn look(&self) -> Look {
+    async fn look(&self, reader: &Reader) -> Look {
         let path = self.path.clone();
-        spawn_blocking(move || Look::at(&path)).await.unwrap_or_default()
+        reader.run(move || Look::at(&path)).await.unwrap_or_default()
     }
-}
 
-/// A watcher of the folder that is there now, if the kernel grants one. The folder is watched and
-/// not its files: Kubernetes swaps a link, and a watch on a file is deaf after the first swap.
-fn armed(
-    watcher: Option<RecommendedWatcher>,
-    path: &Path,
-    changed: &Sender<()>,
-) -> Option<RecommendedWatcher> {
-    let folder = match path.parent() {
-        _ if path.is_dir() => path,
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut watcher = watcher.or_else(|| {
-        let (path, changed) = (path.to_owned(), changed.clone());
-        notify::recommended_watcher(move |event| {
-            if concerns(&path, &event) {
-                // A full channel holds a reason to reload already.
-                let _ = changed.try_send(());
+    /// Waits until the kernel tells of something that may have changed the configuration.
+    async fn notice(&self) {
+        let Some(notices) = &self.notices else { return pending().await };
+        loop {
+            let Ok(mut ready) = notices.readable().await else { return pending().await };
+            if self.has_noticed() {
+                return;
             }
-        })
-        .ok()
-    })?;
-    // Fails when the folder that was watched is gone.
-    let _ = watcher.unwatch(folder);
-    watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
-    Some(watcher)
+            ready.clear_ready();
+        }
+    }
+
+    fn has_noticed(&self) -> bool {
+        self.armed.as_ref().is_some_and(|armed| armed.has_noticed(&self.path))
+    }
 }
 
-/// Whether an event may have changed the configuration. Other files in the folder do not count:
-/// keygate's own log may be one of them, and each reload writes to it.
-fn concerns(watched: &Path, event: &notify::Result<Event>) -> bool {
-    let Ok(event) = event else { return true };
-    if matches!(event.kind, EventKind::Access(_)) {
-        return false;
+/// A folder that the kernel watches (inotify(7)). It is the folder and not its files: Kubernetes
+/// swaps a link, and a watch on a file is deaf after the first swap.
+struct Armed {
+    inotify: Arc<OwnedFd>,
+    descriptor: i32,
+    /// Whether the folder is the configuration, or only holds it.
+    is_whole: bool,
+}
+
+impl Armed {
+    /// Watches the folder that is there now, if the kernel grants it.
+    fn at(path: &Path, previous: Option<Self>) -> Option<Self> {
+        let is_whole = path.is_dir();
+        let folder = match path.parent() {
+            _ if is_whole => path,
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let changes = WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::MODIFY
+            | WatchFlags::ATTRIB
+            | WatchFlags::MOVE
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF;
+        let inotify = match previous {
+            Some(previous) => {
+                // Fails when that folder is gone.
+                let _ = inotify::remove_watch(&previous.inotify, previous.descriptor);
+                previous.inotify
+            }
+            None => Arc::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?),
+        };
+        let descriptor = inotify::add_watch(&inotify, folder, changes).ok()?;
+        Some(Self { inotify, descriptor, is_whole })
     }
-    let counts = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default();
-        let text = name.to_string_lossy();
+
+    /// Takes everything that the kernel has to tell, and says whether any of it may have changed
+    /// the configuration at `path`.
+    fn has_noticed(&self, path: &Path) -> bool {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut notices = inotify::Reader::new(&self.inotify, &mut buffer);
+        let mut found = false;
+        loop {
+            match notices.next() {
+                Ok(notice) => {
+                    let name = notice.file_name().map(|name| name.to_string_lossy());
+                    found |= match name {
+                        Some(name) => self.concerns(path, &name),
+                        // Of the folder itself, or that notices were lost. The other is an echo.
+                        None => !notice.events().contains(ReadFlags::IGNORED),
+                    };
+                }
+                Err(Errno::INTR) => {}
+                Err(_nothing_left) => return found,
+            }
+        }
+    }
+
+    /// Whether a file of this name counts. Others in the folder do not: keygate's own log may be
+    /// one of them, and each reload writes to it.
+    fn concerns(&self, path: &Path, name: &str) -> bool {
         // `..data` is what Kubernetes swaps.
-        watched.file_name() == Some(name)
-            || text.starts_with("..")
-            || config::is_part(&text) && watched.is_dir()
-    };
-    // An event without a path says that others were lost.
-    event.paths.is_empty() || event.paths.iter().any(counts)
+        name.starts_with("..")
+            || self.is_whole && config::is_part(name)
+            || path.file_name().is_some_and(|own| own == name)
+    }
 }
 
 /// What the kernel tells of all files of the configuration without reading them; none when they

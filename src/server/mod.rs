@@ -55,7 +55,7 @@ pub(crate) struct Seed {
 pub(crate) fn start(seed: Seed, writer: &Writer) -> io::Result<Thread> {
     let log = seed.plans.borrow().log;
     let access_log = writer.log(log);
-    std::thread::Builder::new().name(format!("worker-{}", seed.index)).spawn(move || {
+    threads::start(format!("worker-{}", seed.index), move || {
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let plan = Arc::clone(&seed.plans.borrow());

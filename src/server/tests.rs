@@ -117,5 +117,5 @@ fn a_panic_ends_its_connection_and_no_other() {
     // Nothing is left of the connections that broke: a worker that stops does not wait for them.
     drop(other);
     stop.send_replace(true);
-    thread.join().expect("the worker has not broken").expect("it ends as it was told");
+    thread.blocking_recv().expect("the worker has not broken").expect("it ends as it was told");
 }

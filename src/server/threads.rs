@@ -1,12 +1,30 @@
 //! The workers' threads, and how they end.
 
 use std::io;
-use std::thread::JoinHandle;
+use std::thread;
 
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 
-/// A worker's thread.
-pub(crate) type Thread = JoinHandle<io::Result<()>>;
+/// A worker's thread: how it ended, once it has. A thread that panics says nothing.
+pub(crate) type Thread = oneshot::Receiver<io::Result<()>>;
+
+/// Starts a thread. Nobody joins it: that would take a second thread for each, or leave the others
+/// unobserved meanwhile.
+///
+/// # Errors
+/// When no thread can be started.
+pub(crate) fn start(
+    name: String,
+    run: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<Thread> {
+    let (ended, thread) = oneshot::channel();
+    thread::Builder::new().name(name).spawn(move || {
+        // Whoever no longer listens has ended as well.
+        let _ = ended.send(run());
+    })?;
+    Ok(thread)
+}
 
 /// All workers' threads, each waited for by itself: one that breaks is noticed while the others go
 /// on, because connections would still be given to it.
@@ -17,7 +35,7 @@ impl Threads {
     pub(crate) fn watch(threads: Vec<Thread>) -> Self {
         let mut watched = JoinSet::new();
         for thread in threads {
-            watched.spawn_blocking(move || join(thread));
+            watched.spawn(wait(thread));
         }
         Self(watched)
     }
@@ -42,11 +60,11 @@ impl Threads {
     }
 }
 
-fn join(thread: Thread) -> Result<(), String> {
-    match thread.join() {
+async fn wait(thread: Thread) -> Result<(), String> {
+    match thread.await {
         Ok(ended) => ended.map_err(|error| format!("a worker failed: {error}")),
-        // What it said is on the standard error already.
-        Err(_panic) => Err("a worker panicked".to_owned()),
+        // What it said is logged already.
+        Err(_panicked) => Err("a worker panicked".to_owned()),
     }
 }
 
@@ -57,7 +75,6 @@ fn flatten(ended: Result<Result<(), String>, JoinError>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::thread;
     use std::time::Duration;
 
     use super::*;
@@ -74,15 +91,24 @@ mod tests {
     #[test]
     fn a_worker_that_breaks_is_noticed_while_the_others_go_on() {
         let (_goes_on, told) = mpsc::channel::<()>();
-        let first = thread::spawn(move || told.recv().map_err(io::Error::other));
-        let second = thread::spawn(|| Err(io::Error::other("no clock")));
+        let first = start("first".into(), move || told.recv().map_err(io::Error::other)).unwrap();
+        let second = start("second".into(), || Err(io::Error::other("no clock"))).unwrap();
         let reason = run(async { Threads::watch(vec![first, second]).broken().await });
         assert_eq!(reason, "a worker failed: no clock");
     }
 
     #[test]
+    fn a_worker_that_panics_is_noticed() {
+        let thread = start("one".into(), || panic!("on purpose")).unwrap();
+        assert_eq!(
+            run(async { Threads::watch(vec![thread]).finish().await }),
+            Err("a worker panicked".into())
+        );
+    }
+
+    #[test]
     fn all_that_end_as_told_are_no_failure() {
-        let threads = (0..3).map(|_| thread::spawn(|| Ok(()))).collect();
+        let threads = (0..3).map(|_| start("one".into(), || Ok(())).unwrap()).collect();
         assert_eq!(run(async { Threads::watch(threads).finish().await }), Ok(()));
     }
 }

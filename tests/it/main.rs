@@ -33,6 +33,7 @@ mod screening;
 mod sinks;
 mod sockets;
 mod sources;
+mod starved;
 mod stop;
 mod streaming;
 mod tidy;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::reload::{LISTEN, accepting, start, status};
 use crate::support::reference::{K1, K2};
-use crate::support::{DEADLINE, Gate, Origin, pause, wait_until};
+use crate::support::{DEADLINE, Gate, Origin, failing, pause, wait_until};
 
 /// Writes a whole configuration that accepts this key into a folder.
 fn fill(folder: &Path, origin: &Origin, key: &str) {
@@ -184,6 +184,23 @@ fn a_file_that_is_no_part_of_the_configuration_is_no_reason_to_reload() {
             wait_until("a part is one", || status(&gate, K2) == 200);
         } else {
             gate.stderr.wait_for("its error", |line| line.contains("was not reloaded"));
+        }
+    }
+}
+
+#[test]
+fn where_the_kernel_watches_nothing_a_look_does() {
+    for refused in ["inotify_init1:error=EMFILE", "inotify_add_watch:error=ENOSPC"] {
+        let calls = "inotify_init1,inotify_add_watch";
+        let Some(starter) = failing(calls, &[refused], None) else { return };
+        let starter: Vec<_> = starter.iter().map(String::as_str).collect();
+        let origin = Origin::echo();
+        let files = [("keygate.toml", &*accepting(&origin, K1)), ("server.toml", LISTEN)];
+        let gate = Gate::launch_under(&starter, &files, &["--config", "config"], &[]);
+        gate.stderr.wait_for("a warning", |line| line.contains("looked at every second"));
+        for key in [K2, "a-key-of-the-third-version"] {
+            gate.write("keygate.toml", &accepting(&origin, key));
+            wait_until("the change is noticed", || status(&gate, key) == 200);
         }
     }
 }

@@ -1,0 +1,57 @@
+//! The thread that reads the configuration: files may keep it waiting for ever, and nobody else.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// One thread from start to end: where no more can be started, a reload still can. It ends when
+/// this is dropped, unless it waits for a file.
+pub(crate) struct Reader(mpsc::Sender<Job>);
+
+impl Reader {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn start() -> io::Result<Self> {
+        let (jobs, incoming) = mpsc::channel::<Job>();
+        thread::Builder::new().name("config".into()).spawn(move || {
+            for job in incoming {
+                // What a panic says is logged; the next file may be a better one.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+            }
+        })?;
+        Ok(Self(jobs))
+    }
+
+    /// What a job returns; none if it panics.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        // Whoever gave the job may have gone.
+        let job = move || drop(done.send(job()));
+        self.0.send(Box::new(job)).ok()?;
+        result.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_panics_is_not_the_last() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let reader = Reader::start().unwrap();
+        assert_eq!(runtime.block_on(reader.run(|| 1)), Some(1));
+        assert_eq!(runtime.block_on(reader.run(|| -> u8 { panic!("on purpose") })), None);
+        assert_eq!(runtime.block_on(reader.run(|| 2)), Some(2));
+    }
+}
