@@ -75,7 +75,8 @@ mod tests {
         check("YOUR_API_KEY_GOES_HERE", "placeholder");
         check("aaaaaaaaaaaaaaaaaaaaaaaa", "few different");
         check("0123401234012340123401234", "few different");
-        check("1234567890123456", "");
+        check("1234561234561234", "few different");
+        check("1234567123456712", "");
         check("f47ac10b-58cc-4372-a567-0e02b2c3d479", "");
         check("correct horse battery staple", "");
         check("k1_9f86d081884c7d659a2feaa0c55ad015", "");

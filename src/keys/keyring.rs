@@ -156,6 +156,12 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_key_is_compared_with_anybodys() {
+        assert_eq!([0, 1 << 63, u64::MAX].map(|part| share(part, 10)), [0, 5, 9]);
+        assert_eq!([0, 1 << 63, u64::MAX].map(|part| share(part, 0)), [0, 0, 0]);
+    }
+
+    #[test]
     fn a_keyring_says_nothing_of_its_keys() {
         assert_eq!(format!("{:?}", Keyring::new(digests(2)).unwrap()), "[2 secrets]");
     }

@@ -29,6 +29,45 @@ fn most_patterns_need_no_second_look_at_a_path() {
     }
 }
 
+#[test]
+fn a_prefix_takes_what_a_regex_fits_only_where_both_begin_alike() {
+    for (prefix, regex, all) in [
+        ("/", "~x", true),
+        ("/a", "~^/a/b+", true),
+        ("/a", "~^/a/", true),
+        ("/a", "~^/ab", false),
+        ("/a", "~^/a", false),
+        ("/a", "~^/a/?", false),
+        ("/a", "~^/a/*b", false),
+        ("/a", "~^/a/{2}", false),
+        ("/a", "~^/a/b|/c", false),
+        ("/a", "~/a/b", false),
+        ("/a", "/a/b", false),
+        ("=/a", "~^/a/b", false),
+    ] {
+        let parse = |text: &str| PathPattern::parse(text).expect("a path");
+        assert_eq!(parse(prefix).precedes_all_of(&parse(regex)), all, "{prefix} and {regex}");
+    }
+}
+
+#[test]
+fn a_regex_that_begins_anywhere_is_known() {
+    for (pattern, unanchored) in [
+        ("~/a", true),
+        ("~a^", true),
+        ("~(?i)/a", true),
+        ("~(?:^/a)", true),
+        ("~^/a", false),
+        ("~\\A/a", false),
+        ("~(?i-u)^/a", false),
+        ("/a", false),
+        ("=/a", false),
+    ] {
+        let path = PathPattern::parse(pattern).expect("a path");
+        assert_eq!(path.is_unanchored(), unanchored, "{pattern}");
+    }
+}
+
 #[track_caller]
 fn check_path(text: &str, expected: &str) {
     let found = PathPattern::parse(text).map_or_else(|error| error, |path| path.to_string());
