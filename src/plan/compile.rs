@@ -155,6 +155,12 @@ impl Compiler<'_> {
                     .help("a weight gives one address a larger share: \"HOST:PORT 2\"");
                 self.findings.fault_in(&table.origin, fault);
             }
+            let listen = &self.config.server.listen.0;
+            if listen.iter().any(|own| own.get_ref().is_reached_by(target)) {
+                let fault = Fault::at(address.span(), "this gate listens there itself")
+                    .help("`listen` in [server] says where; an upstream is another server");
+                self.findings.fault_in(&table.origin, fault);
+            }
         }
         let upstream = Upstream {
             name: table.name.as_str().into(),

@@ -9,7 +9,7 @@ mod tests;
 mod warnings;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -95,6 +95,26 @@ pub enum ListenAddr {
     Tcp(std::net::SocketAddr),
     /// The path of a unix socket.
     Unix(PathBuf),
+}
+
+impl ListenAddr {
+    /// Whether who connects to this target certainly arrives here. Of names only `localhost` is
+    /// known: what others mean is seen when they are connected to.
+    fn is_reached_by(&self, target: &Target) -> bool {
+        match (self, target) {
+            (Self::Tcp(own), Target::Tcp { host, port }) if own.port() == *port => {
+                let local = host.eq_ignore_ascii_case("localhost");
+                let named = local.then_some(IpAddr::from(Ipv4Addr::LOCALHOST));
+                let address: Option<IpAddr> = host.parse().ok().or(named);
+                address.is_some_and(|address| {
+                    let here = address.is_loopback() || address.is_unspecified();
+                    address == own.ip() || own.ip().is_unspecified() && here
+                })
+            }
+            (Self::Unix(own), Target::Unix(path)) => own == path,
+            _ => false,
+        }
+    }
 }
 
 /// Limits and timeouts of client connections; all are finite.
