@@ -73,7 +73,11 @@ fn length_of_the_stored_key(runner: &mut CtRunner, rng: &mut BenchRng) {
 
 /// SC-03. Valid keys. Left: from the first half of the list. Right: from the second half.
 fn position(count: usize, runner: &mut CtRunner, rng: &mut BenchRng) {
-    let make = |rng: &mut BenchRng| keys_and_gate(count, rng);
+    let make = |rng: &mut BenchRng| {
+        let (keys, gate) = keys_and_gate(count, rng);
+        gate.warm(&keys, rng);
+        (keys, gate)
+    };
     run(runner, rng, batch(count), make, |(keys, gate), rng| {
         let (first, second) = keys.split_at(count / 2);
         Pair {
