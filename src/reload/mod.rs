@@ -94,8 +94,9 @@ async fn reload(load: &Arc<Load>, reader: &Reader, plans: &Sender<Arc<Plan>>) {
             for warning in &plan.warnings {
                 tracing::warn!("{warning}");
             }
-            tracing::info!(locations = plan.locations.len(), "reloaded the configuration");
+            let locations = plan.locations.len();
             plans.send_replace(Arc::new(plan));
+            tracing::info!(locations, "reloaded the configuration");
         }
         Some(Err(problems)) => {
             tracing::error!("the configuration was not reloaded, the old one stays:\n{problems}");

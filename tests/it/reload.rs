@@ -11,7 +11,9 @@ use std::thread;
 use crate::support::reference::{K1, K2, one_location, upstream};
 use crate::support::{Client, Gate, Origin, Signal, pause, wait_until};
 
-pub(crate) const LISTEN: &str = "[server]\nlisten = \"127.0.0.1:0\"\n";
+/// With one worker: each takes a configuration over when it comes to it, and a test that has seen
+/// the new one must not meet the old one at another.
+pub(crate) const LISTEN: &str = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
 
 /// The configuration that accepts this key.
 pub(crate) fn accepting(origin: &Origin, key: &str) -> String {
@@ -241,7 +243,8 @@ fn drive(
 #[test]
 fn twenty_reloads_under_load_fail_no_request() {
     let origin = Origin::echo();
-    let gate = start(&origin);
+    let server = LISTEN.replace("workers = 1", "workers = 2");
+    let gate = Gate::with(&[("keygate.toml", &accepting(&origin, K1)), ("server.toml", &server)]);
     let both = |second: &str| {
         accepting(&origin, K1)
             .replace(&format!("\"{K1}\""), &format!("\"{K1}\", \"a-key-number-{second}\""))
@@ -261,8 +264,7 @@ fn twenty_reloads_under_load_fail_no_request() {
 #[test]
 fn connections_to_an_upstream_that_stays_the_same_outlive_it() {
     let origin = Origin::echo();
-    let one = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
-    let gate = Gate::with(&[("keygate.toml", &accepting(&origin, K1)), ("server.toml", one)]);
+    let gate = start(&origin);
     assert_eq!(status(&gate, K1), 200);
     gate.write("keygate.toml", &accepting(&origin, K2));
     gate.signal("HUP");
@@ -300,7 +302,7 @@ fn what_only_a_restart_can_change_is_not_said_to_be_reloaded() {
     let rows = [
         ("max_connections", LISTEN.to_owned() + "max_connections = 100\n"),
         ("format", LISTEN.to_owned() + "[log]\nformat = \"json\"\n"),
-        ("workers", LISTEN.to_owned() + "workers = 3\n"),
+        ("workers", LISTEN.replace("workers = 1", "workers = 3")),
     ];
     for (setting, server) in rows {
         let origin = Origin::echo();

@@ -78,7 +78,7 @@ pub(super) fn few_files(stand: &mut Stand) {
 }
 
 pub(super) fn accept_fails(stand: &mut Stand) {
-    const COUNT: usize = 20;
+    const COUNT: usize = 8;
     for error in ["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "ECONNABORTED", "EINTR", "EPERM"] {
         let Some(starter) = failing("accept4", &[&format!("accept4:error={error}:when=1+3")], None)
         else {
