@@ -15,10 +15,21 @@ const PART: usize = 8;
 /// The table is keyed with a part of the digest and a secret of the process, so that what its
 /// look-up takes tells nothing about the digests; the whole digest is compared in constant time.
 pub struct Keyring {
+    /// In the order of their bytes, and put into the table in this order: who comes late is found
+    /// later, and where a key stands in the list must not show.
     digests: Vec<Digest>,
-    table: HashMap<u64, usize>,
+    table: HashMap<u64, Place>,
     /// Where the part begins.
     offset: usize,
+}
+
+/// Where a key is. Smaller numbers make a smaller table; nobody has more keys than they can count.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The index of its digest.
+    index: u32,
+    /// Its position in the list.
+    position: u32,
 }
 
 /// Two keys that are the same, by their positions.
@@ -36,13 +47,16 @@ impl Keyring {
     /// # Errors
     ///
     /// When two of them are the same.
-    pub fn new(digests: Vec<Digest>) -> Result<Self, Twice> {
+    pub fn new(list: Vec<Digest>) -> Result<Self, Twice> {
+        let mut order: Vec<usize> = (0..list.len()).collect();
+        order.sort_by_key(|&position| list[position].bytes());
+        let digests: Vec<_> = order.iter().map(|&position| list[position]).collect();
         let mut offset = 0;
-        let table = loop {
-            match index(&digests, offset) {
-                Ok(table) => break table,
+        loop {
+            match table(&digests, &order, offset) {
+                Ok(table) => return Ok(Self { digests, table, offset }),
                 Err(twice) => {
-                    let same = digests[twice.first].ct_eq(&digests[twice.second]);
+                    let same = list[twice.first].ct_eq(&list[twice.second]);
                     // Different keys that agree in one part are told apart by another one.
                     offset += PART;
                     if bool::from(same) || offset == LENGTH {
@@ -50,18 +64,19 @@ impl Keyring {
                     }
                 }
             }
-        };
-        Ok(Self { digests, table, offset })
+        }
     }
 
     /// The position of a key; none if it is unknown.
     pub fn find(&self, candidate: &Digest) -> Option<usize> {
-        let part = part(candidate, self.offset);
-        let found = self.table.get(&part).copied();
-        // A key that the table does not know is compared too, with anybody's.
-        let known = self.digests.get(found.unwrap_or(share(part, self.digests.len())))?;
+        let place = self.table.get(&part(candidate, self.offset)).copied();
+        // A key that the table does not know is compared too, with anybody's. Who that is depends
+        // on another part, by which the digests are not in order: it is nobody similar.
+        let other = part(candidate, (self.offset + PART) % LENGTH);
+        let anybody = share(other, self.digests.len());
+        let known = self.digests.get(place.map_or(anybody, |place| place.index as usize))?;
         let same = known.ct_eq(candidate);
-        found.filter(|_| bool::from(same))
+        place.filter(|_| bool::from(same)).map(|place| place.position as usize)
     }
 
     /// How many keys there are.
@@ -81,15 +96,13 @@ impl fmt::Debug for Keyring {
     }
 }
 
-fn index(digests: &[Digest], offset: usize) -> Result<HashMap<u64, usize>, Twice> {
-    // Who comes late finds the best places taken and is looked up longer: their order is that of
-    // the digests, and not that of the list.
-    let mut order: Vec<usize> = (0..digests.len()).collect();
-    order.sort_by_key(|&position| digests[position].bytes());
+/// Fills a table; `order` are the positions in the list.
+fn table(digests: &[Digest], order: &[usize], offset: usize) -> Result<HashMap<u64, Place>, Twice> {
     let mut table = HashMap::with_capacity(digests.len());
-    for second in order {
-        if let Some(first) = table.insert(part(&digests[second], offset), second) {
-            return Err(Twice { first, second });
+    for (index, (digest, &second)) in digests.iter().zip(order).enumerate() {
+        let place = Place { index: index as u32, position: second as u32 };
+        if let Some(first) = table.insert(part(digest, offset), place) {
+            return Err(Twice { first: first.position as usize, second });
         }
     }
     Ok(table)
