@@ -454,7 +454,7 @@ pub(super) const CASES: &[Case] = &[
     elsewhere(
         "SM-60",
         "a million mutated requests, seen by keygate and by two other parsers",
-        "judges/differential.py",
+        "judges/differential.py 1000000",
     ),
 ];
 
