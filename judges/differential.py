@@ -18,16 +18,20 @@ import time
 from pathlib import Path
 
 VENV = Path(__file__).resolve().parent.parent / "target" / "judges-venv"
+CANNOT_FETCH = 3
+
 try:
     import h11  # noqa: F401
 except ModuleNotFoundError:
-    # Once: its own environment, with the one package that it needs.
-    if Path(sys.prefix) == VENV:
-        raise
-    if not (VENV / "bin" / "python").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-    subprocess.run([str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "h11==0.16.0"], check=True)
-    os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), *sys.argv])
+    # Once: an environment of its own, with the one package that this needs.
+    python = VENV / "bin" / "python"
+    try:
+        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "h11==0.16.0"], check=True, timeout=120)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"h11 cannot be fetched: {error}", file=sys.stderr)
+        sys.exit(CANNOT_FETCH)
+    os.execv(python, [python, *sys.argv])
 
 import recorder
 from mutations import mutation

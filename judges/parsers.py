@@ -18,7 +18,7 @@ LARGE = 1 << 20
 # What llhttp knows; a method that it does not know is given to it as POST, because methods frame nothing.
 METHODS = set(subprocess.run(["node", "-p", "http.METHODS.join(' ')"], capture_output=True, check=True).stdout.split())
 LENGTH = re.compile(rb"(?i)\r\ncontent-length:[^\r\n]*")
-BLANKS = re.compile(rb"(?i)(\r\ncontent-length:[ \t]*\d+)[ \t]+(?=\r\n)")
+BLANKS = re.compile(rb"(?i)(\r\n(?:content-length|transfer-encoding):[^\r\n]*?)[ \t]+(?=\r\n)")
 TRAILERS = re.compile(rb"(?:\A|(?<=\n))0+(?:;[^\r\n]*)?(?:\r\n[^\r\n]+)+\r\n\r\n\Z")
 IN_TRAILERS = re.compile(rb"(?i)(\n0+(?:;[^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*?)(?:transfer-encoding|content-length):[^\r\n]*\r\n")
 
@@ -85,18 +85,20 @@ def for_llhttp(request, piece):
     """The bytes of a request without what llhttp refuses by policy, though RFC 9112 does not.
 
     It refuses a length beside a coding, which section 6.3 lets the coding override, and a length that is said twice, which
-    it lets count once; a blank behind a length, which is no part of the value (section 5.1); and framing fields in
+    it lets count once; blanks behind either, which are no part of the value (section 5.1); and framing fields in
     trailers, which section 7.1.2 lets keygate drop.
     """
     names = [name for name, _ in request.fields]
     if request.method not in METHODS:
         piece = b"POST" + piece[len(request.method) :]
     head, end, rest = piece.partition(b"\r\n\r\n")
-    if b"transfer-encoding" not in names:
-        lengths = LENGTH.findall(head)
-        kept = LENGTH.sub(b"", head) + lengths[0].rstrip() if len(lengths) > 1 else BLANKS.sub(rb"\1", head + b"\r\n")[:-2]
-        return kept + end + rest
-    return LENGTH.sub(b"", head) + end + TRAILERS.sub(b"0\r\n\r\n", rest)
+    head = BLANKS.sub(rb"\1", head + b"\r\n")[:-2]
+    lengths = LENGTH.findall(head)
+    if b"transfer-encoding" in names:
+        head, rest = LENGTH.sub(b"", head), TRAILERS.sub(b"0\r\n\r\n", rest)
+    elif len(lengths) > 1:
+        head = LENGTH.sub(b"", head) + lengths[0]
+    return head + end + rest
 
 
 def agrees(request, found):

@@ -36,8 +36,14 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   step cargo test --locked --no-fail-fast
 fi
-# The million is for the release build: judges/differential.py 1000000.
-step env KEYGATE="${CARGO_TARGET_DIR:-target}/debug/keygate" judges/differential.py 10000
+# A million of them are for a release build: judges/differential.py 1000000.
+status=0
+step env KEYGATE="${CARGO_TARGET_DIR:-target}/debug/keygate" judges/differential.py 10000 || status=$?
+case $status in
+  0) ;;
+  3) skip 'judges/differential.py: h11 cannot be fetched from PyPI here' ;;
+  *) exit "$status" ;;
+esac
 RUSTDOCFLAGS='--deny warnings' step cargo doc --locked --no-deps --document-private-items
 
 if ! cargo deny --version >/dev/null 2>&1; then
