@@ -179,14 +179,12 @@ pub(crate) fn client_address(
         return peer;
     }
     let mut nearest = peer;
-    let listed = headers
-        .get_all(X_FORWARDED_FOR)
-        .iter()
-        .map(|value| value.to_str().unwrap_or_default())
-        .collect::<Vec<_>>();
-    for entry in listed.iter().rev().flat_map(|value| value.rsplit(',')) {
+    let listed = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    // Split as bytes: what a client wrote must not hide the address that a proxy added to it.
+    let listed: Vec<_> = listed.flat_map(|value| value.split(|&byte| byte == b',')).collect();
+    for entry in listed.into_iter().rev() {
         // Whoever wrote something else than an address is as far as trust goes.
-        let Some(address) = parse_address(entry.trim()) else { break };
+        let Some(address) = parse_address(entry.trim_ascii()) else { break };
         nearest = Some(address);
         if !trusted.trusts(nearest) {
             break;
@@ -196,7 +194,8 @@ pub(crate) fn client_address(
 }
 
 /// An address as proxies write it: with or without brackets and port.
-fn parse_address(text: &str) -> Option<IpAddr> {
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
     let address = text.parse().ok().or_else(|| {
         let socket: Option<std::net::SocketAddr> = text.parse().ok();
         socket

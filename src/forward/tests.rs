@@ -39,6 +39,13 @@ fn the_client_is_the_nearest_that_is_not_trusted() {
     check_client("unix", &["198.51.100.1"], "198.51.100.1");
 }
 
+#[test]
+fn a_byte_beyond_ascii_hides_no_address_that_a_proxy_added() {
+    check_client("10.0.0.1", &["\u{e9}, 198.51.100.1"], "198.51.100.1");
+    check_client("10.0.0.1", &["\u{e9}", "198.51.100.1, 10.0.0.2"], "198.51.100.1");
+    check_client("10.0.0.1", &["198.51.100.1\u{e9}, 10.0.0.2"], "10.0.0.2");
+}
+
 /// Sends a request on, for a peer that is not trusted unless `change` says so.
 #[track_caller]
 fn check_sent(request: &str, change: impl Fn(&mut Passage<'_>), expected: &str) {
