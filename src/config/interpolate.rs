@@ -7,6 +7,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::environment::Environment;
+use super::mask::{MASK, looks_like_key};
 use super::problem::Fault;
 use super::suggest;
 
@@ -146,7 +147,8 @@ fn not_set(name: &str, environment: &Environment, place: &Place<'_>) -> Fault {
         None => "set it, or put it in .env (`$${` writes a literal `${`)".to_owned(),
     };
     let span = place.of(&format!("${{{name}}}"));
-    Fault::at(span, format!("the environment variable `{name}` is not set")).help(help)
+    let shown = if looks_like_key(name) { MASK } else { name };
+    Fault::at(span, format!("the environment variable `{shown}` is not set")).help(help)
 }
 
 fn not_a_name(place: &Place<'_>) -> Fault {

@@ -194,6 +194,7 @@ impl Loader<'_> {
             let fault = Fault::new(format!("the name of {} is empty", word(unit)));
             return self.config.findings.fault_in(&origin, fault);
         }
+        self.config.sources.remember_name(name);
         if let Some(first) = self.places.get(&(unit, name.to_owned())) {
             let first = self.config.sources.place(first);
             let fault = Fault::new(format!("{} is there twice", title(unit, name)))

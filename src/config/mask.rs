@@ -379,8 +379,9 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a string is `${NAME}` and nothing else, so that it holds no key itself.
+/// Whether a string is `${NAME}` and nothing else, so that it holds no key itself, unless somebody
+/// put the key where its name belongs.
 fn is_reference(text: &str) -> bool {
     let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-    name.is_some_and(super::interpolate::is_name)
+    name.is_some_and(|name| super::interpolate::is_name(name) && !looks_like_key(name))
 }

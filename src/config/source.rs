@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::describe::without_quotes;
-use super::mask::{Mask, line_around, repeats};
+use super::mask::{MASK, Mask, line_around, looks_like_key, repeats};
 use super::problem::{Fault, Place, Problem, Problems, Severity};
 
 /// The text that was read from one file; or, without a text, whatever else a fault can be in.
@@ -22,6 +22,8 @@ pub(crate) struct Sources {
     list: Vec<Source>,
     /// The strings that held variables, as they were meant.
     replaced: Vec<Zeroizing<String>>,
+    /// The names of tables that look like keys.
+    names: Vec<String>,
 }
 
 impl fmt::Debug for Sources {
@@ -41,7 +43,7 @@ impl Sources {
     /// Begins with the source number 0, which has no text: the whole.
     pub(crate) fn new(whole: impl Into<String>) -> Self {
         let whole = Source { name: whole.into(), text: None, plugin_file: false };
-        Self { list: vec![whole], replaced: Vec::new() }
+        Self { list: vec![whole], replaced: Vec::new(), names: Vec::new() }
     }
 
     /// Adds a source without a text and returns its number.
@@ -64,6 +66,13 @@ impl Sources {
     /// Remembers strings that no message may repeat.
     pub(super) fn remember(&mut self, replaced: impl IntoIterator<Item = Zeroizing<String>>) {
         self.replaced.extend(replaced);
+    }
+
+    /// Remembers the name of a table, which no message may repeat if it looks like a key.
+    pub(super) fn remember_name(&mut self, name: &str) {
+        if looks_like_key(name) {
+            self.names.push(name.to_owned());
+        }
     }
 
     /// Takes out of messages what they quote from values that may not be shown.
@@ -105,6 +114,10 @@ impl Sources {
         by_file.flat_map(|findings| self.problems_of(findings)).collect()
     }
 
+    fn without_names(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, name| text.replace(name, MASK))
+    }
+
     fn problems_of(&self, findings: &[&Finding]) -> Vec<Problem> {
         let source = &self.list[findings[0].source];
         let mask = source.text.as_ref().map(|text| Mask::new(text, source.plugin_file));
@@ -119,7 +132,8 @@ impl Sources {
                 (Some(mask), Some(span)) => mask.excerpt(span),
                 _ => None,
             };
-            let (message, help) = (printable(message), help.as_deref().map(printable));
+            let shown = |text: &str| printable(&self.without_names(text));
+            let (message, help) = (shown(message), help.as_deref().map(shown));
             Problem { severity: finding.severity, message, place, excerpt, help }
         };
         findings.iter().map(problem).collect()

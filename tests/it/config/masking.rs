@@ -11,12 +11,14 @@ use keygate::plan;
 
 use super::{check, folder};
 
-/// Keys of different looks: random, with every sort of character, a passphrase, a UUID.
-const KEYS: [&str; 4] = [
+/// Keys of different looks: random, with every sort of character, a passphrase, a UUID, one of
+/// keygate's own, which could be the name of a variable.
+const KEYS: [&str; 5] = [
     "sk-live-9fK2mQ7xV4cL8hT3sB6yW1zR5nP0eD",
     "p+Sw0rd/Fish=Hunter2|%Zq~!&(x)*y;z:w,v^u",
     "correct horse battery staple",
     "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+    "kg_7Hq2ZpXv9LmT4sRb8WcYd6NfJ3gKe5VuAoQ1iPxSzBt0aB3cD4",
 ];
 
 /// How much of a key would help a guesser.
@@ -32,7 +34,12 @@ fn assert_hidden(key: &str, output: &str, about: &str) {
 
 #[track_caller]
 fn hides_in(file: &str, template: &str) {
-    for key in KEYS {
+    hides(&KEYS, file, template);
+}
+
+#[track_caller]
+fn hides(keys: &[&str], file: &str, template: &str) {
+    for key in keys {
         let text = template.replace("KEY", key);
         let output = check(&[("base.toml", BASE), (file, &text)], &[("SECRET", key)]);
         assert_eq!(output.code, Some(1), "{text}\n{output:?}");
@@ -161,6 +168,22 @@ fn in_a_file_that_is_no_toml() {
         "API_KEY=KEY\n",
     ] {
         hides_in("plugins.key-auth.toml", template);
+    }
+}
+
+/// Only a key that looks like one: any other is as good a name as the names in use.
+#[test]
+fn in_the_name_of_a_table() {
+    for template in [
+        "[plugins.key-auth]\nkeys = []\n[locations.\"KEY\"]\n",
+        "[plugins.key-auth]\nkeys = []\n[locations.\"KEY\"]\npath = \"/x\"\nupstream = \"app\"\n",
+        "[plugins.key-auth]\nkeys = []\n[locations.\"KEY\"]\npath = \"/\"\nupstream = \"ap\"\n",
+        "[plugins.key-auth]\nkeys = []\n[upstreams.\"KEY\"]\n",
+        "[plugins.\"KEY\"]\nheader = \"X-Key\"\n",
+        "[locations.b]\npath = \"/b\"\nupstream = \"x\"\n[plugins.\"KEY\"]\ncategory = \"key-auth\"\n",
+        "[locations.b]\npath = \"/b\"\nupstream = \"x\"\n[upstreams.\"KEY\"]\naddrs = \"a:1\"\n",
+    ] {
+        hides(&[KEYS[0], KEYS[3], KEYS[4]], "more.toml", template);
     }
 }
 
