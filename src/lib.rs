@@ -12,6 +12,8 @@ pub mod cli;
 pub mod config;
 mod core_dump;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod headers;
 pub mod keys;
 pub mod observe;

@@ -9,7 +9,7 @@ pub(crate) mod pace;
 mod tests;
 pub(crate) mod threads;
 pub(crate) mod tunnel;
-mod wire;
+pub(crate) mod wire;
 pub(crate) mod worker;
 
 use std::cell::Cell;
