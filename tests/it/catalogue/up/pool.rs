@@ -53,7 +53,7 @@ pub(super) fn stale(stand: &mut Stand) {
 }
 
 /// How many requests; every twentieth on a used connection meets a reset.
-const REQUESTS: usize = 600;
+const REQUESTS: usize = 320;
 
 pub(super) fn resets(stand: &mut Stand) {
     upstream(stand, "").script(|exchange| {
@@ -126,7 +126,7 @@ pub(super) fn unsolicited(stand: &mut Stand) {
 }
 
 pub(super) fn closing(stand: &mut Stand) {
-    const REQUESTS: usize = 200;
+    const REQUESTS: usize = 60;
     upstream(stand, "").script(|exchange| {
         exchange.read_body();
         exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
