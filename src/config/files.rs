@@ -62,12 +62,17 @@ pub(super) fn read(path: &Path) -> Result<Contents, Fault> {
     }
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
+    let too_long = || Fault::new(format!("the file is longer than {} MiB", MAX_FILE_SIZE >> 20));
+    if metadata.len() > MAX_FILE_SIZE {
+        return Err(too_long());
+    }
     // A buffer of the right size from the start leaves no unwiped copy behind.
-    let size = metadata.len().min(MAX_FILE_SIZE) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
+    let size = usize::try_from(metadata.len() + 1).unwrap_or(0);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+    // What is no file has no length, and a file may grow meanwhile.
     file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_FILE_SIZE {
-        return Err(Fault::new(format!("the file is longer than {} MiB", MAX_FILE_SIZE >> 20)));
+        return Err(too_long());
     }
     Ok(Contents { bytes, exposed: is_exposed(&metadata) })
 }

@@ -1,5 +1,5 @@
-//! Digests and compares a key that valgrind takes for undefined memory: it then reports every branch
-//! and every address that depends on the key. `run.sh` runs it.
+//! Digests and compares a key that valgrind takes for undefined memory: it then reports every
+//! branch and every address that depends on the key. `run.sh` runs it.
 
 use std::hint::black_box;
 use std::process::ExitCode;

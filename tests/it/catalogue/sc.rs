@@ -58,14 +58,15 @@ pub(super) const CASES: &[Case] = &[
     }),
     case("SC-09", "a wrong key waits its delay, and nobody else waits", |stand| {
         delayed(stand, "");
-        let wrong = took(stand, "X-API-Key: wrong\r\n", 401);
-        stand.holds(wrong >= DELAY, || format!("a wrong key: {wrong:?}"));
-        stand.holds(wrong < DELAY + Duration::from_secs(4), || format!("a wrong key: {wrong:?}"));
         stand.allow_any("/api/v1/x", 5);
+        // The quickest of five counts: the machine may be slow, but not each time.
+        let quickest = |lines, status| (0..5).map(|_| took(stand, lines, status)).min();
+        let wrong = quickest("X-API-Key: wrong\r\n", 401).unwrap_or_default();
+        stand.holds(wrong >= DELAY, || format!("a wrong key: {wrong:?}"));
+        stand.holds(wrong < 3 * DELAY, || format!("a wrong key: {wrong:?}"));
         for (lines, status) in [("", 401), ("X-API-Key: \r\n", 401), ("X-API-Key: K1\r\n", 200)] {
-            // The quickest of many counts: the machine may be slow, but not each time.
-            let quickest = (0..5).map(|_| took(stand, lines, status)).min().unwrap_or_default();
-            stand.holds(quickest < DELAY, || format!("{lines:?}: {quickest:?}"));
+            let other = quickest(lines, status).unwrap_or_default();
+            stand.holds(other < DELAY, || format!("{lines:?}: {other:?}"));
         }
     }),
     case("SC-10", "guessing at many connections at once is no faster", |stand| {

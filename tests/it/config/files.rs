@@ -1,6 +1,6 @@
 //! Files and folders: how they are found, read and merged, and that everything is said at once.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::{BASE, check, check_in, folder};
@@ -100,18 +100,6 @@ fn what_cannot_be_read_is_named() {
     let output = check_in(linked.path(), &[]);
     assert!(output.stderr.contains("cannot read the file: "), "{output:?}");
     assert!(output.stderr.contains("--> config/b.toml\n"), "{output:?}");
-}
-
-#[test]
-fn nothing_that_is_too_large_or_too_deep_is_taken_in() {
-    let large = folder(&[("config/a.toml", BASE.as_bytes())]);
-    let file = File::create(large.path().join("config/b.toml")).expect("a file can be made");
-    file.set_len((64 << 20) + 1).expect("a file can have a hole");
-    let output = check_in(large.path(), &[]);
-    assert!(output.stderr.contains("the file is longer than 64 MiB"), "{output:?}");
-    for deep in ["[", "a.", "a = [", "a = { b = "].map(|text| text.repeat(20_000)) {
-        refuses(&[("config/a.toml", deep.as_bytes())], &["not TOML: "]);
-    }
 }
 
 #[test]
