@@ -199,7 +199,8 @@ fn outcome(play: fn(&mut Stand)) -> Outcome {
     let failure = caught(|| play(&mut stand)).or_else(|| caught(|| stand.finish()));
     let failure = failure.map(|failure| format!("{failure}\n{}", stand.last_words()));
     // The gate looks at its output again when it is dropped.
-    let failure = failure.or_else(|| caught(move || drop(stand)));
+    let dropped = caught(move || drop(stand));
+    let failure = failure.or(dropped);
     Outcome { failure, took: start.elapsed() }
 }
 
