@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 
-use super::stand::probed;
+use super::setup::probed;
 use crate::support::{
     DEADLINE, Failures, Framing, Gate, Head, Origin, Recorded, head_end, holds_within, visible,
 };

@@ -1,17 +1,15 @@
 //! What a case stands on: a gate, an origin that records every byte, and the oracle over both.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::oracle::{self, Allowed};
-use crate::config::check;
-use crate::support::reference::{KEYS, ROOT, keyed, reference, upstream, with_keys};
+pub(crate) use super::setup::refusal;
+use super::setup::{PROBE, Running, Setup};
+use crate::support::reference::{keyed, with_keys};
 use crate::support::{
-    Canaries, Client, Exchange, Failures, Gate, Head, Origin, Place, Recorded, Response, Row, Then,
+    Client, Exchange, Failures, Gate, Head, Origin, Place, Recorded, Response, Then,
 };
-
-/// Tells the oracle's own request from those of the case; the script of the origin never sees it.
-const PROBE: &str = "X-Probe";
 
 /// A gate in front of an origin. Both start when the case first needs them; what the case changes
 /// about them it says before that, and afterwards it changes them with [`Stand::anew`].
@@ -20,40 +18,9 @@ pub(crate) struct Stand {
     running: OnceCell<Running>,
 }
 
-type Script = dyn Fn(&mut Exchange) + Send + Sync;
-
-/// How the next gate is set up, and what it is held to.
-struct Setup {
-    /// None: the reference configuration.
-    config: Option<String>,
-    half_open: bool,
-    more: String,
-    server: String,
-    starter: Vec<String>,
-    arguments: Vec<String>,
-    env: Vec<(String, String)>,
-    files: Vec<(String, String)>,
-    script: Arc<Script>,
-    probe: String,
-    secrets: Vec<Vec<u8>>,
-    shown: Vec<Place>,
-    credentials: Vec<String>,
-    repeats: bool,
-    ends: bool,
-}
-
-/// What runs.
-struct Running {
-    origin: Origin,
-    gate: Gate,
-    /// How many files it had open before any request.
-    files: usize,
-    notes: RefCell<Notes>,
-}
-
 /// What the case has said and seen.
 #[derive(Default)]
-struct Notes {
+pub(super) struct Notes {
     allowed: Vec<Allowed>,
     /// Targets of requests that break off; their heads may reach the origin, even late.
     broken: Vec<String>,
@@ -256,14 +223,6 @@ impl Stand {
         self
     }
 
-    /// Rows, each a target or whatever stands between `before` and `after`.
-    pub(crate) fn rows(&self, (before, rows, after): (&str, &[Row], &str)) -> &Self {
-        for (_, bytes, then) in rows {
-            self.send([before.as_bytes(), bytes, after.as_bytes()].concat(), *then);
-        }
-        self
-    }
-
     /// A whole request on a connection of its own, whose response the case looks at itself. What
     /// reaches the origin must be allowed by [`Stand::allow`].
     #[track_caller]
@@ -356,92 +315,3 @@ impl Stand {
 pub(crate) const GET: &str = "GET /api/v1/x HTTP/1.1\r\nHost: a.test\r\n";
 /// How [`Stand::post`] begins.
 pub(crate) const POST: &str = "POST /api/v1/x HTTP/1.1\r\nHost: a.test\r\n";
-
-impl Setup {
-    fn new() -> Self {
-        Self {
-            config: None,
-            half_open: false,
-            more: String::new(),
-            server: String::new(),
-            starter: Vec::new(),
-            arguments: vec!["--config".to_owned(), "config".to_owned()],
-            env: Vec::new(),
-            files: Vec::new(),
-            script: Arc::new(|exchange| {
-                exchange.read_body();
-                let target = exchange.request.second_word().to_owned();
-                exchange.reply(200, target.as_bytes());
-            }),
-            probe: keyed(&format!("{GET}X-API-Key: K1\r\n\r\n")),
-            secrets: Vec::new(),
-            shown: Vec::new(),
-            credentials: vec!["x-api-key".to_owned()],
-            repeats: false,
-            ends: false,
-        }
-    }
-
-    /// The key that came out upstream.
-    fn leak_upstream(&self, arrived: &[Recorded]) -> Option<String> {
-        if self.shown.contains(&Place::Origin) {
-            return None;
-        }
-        let keys = KEYS.iter().map(|key| key.as_bytes());
-        let keys: Vec<_> = keys.chain(self.secrets.iter().map(Vec::as_slice)).collect();
-        let canaries = Canaries::of(&keys);
-        let found = arrived.iter().find_map(|one| canaries.found_in(&one.bytes()));
-        found.map(|found| format!("a key reached the origin: {found}"))
-    }
-
-    #[track_caller]
-    fn start(&self) -> Running {
-        let script = Arc::clone(&self.script);
-        let origin = Origin::scripted(move |exchange| match exchange.request.has(PROBE) {
-            true => exchange.reply(200, b"probed"),
-            false => script(exchange),
-        });
-        let config = match &self.config {
-            None if self.half_open => reference(&origin) + ROOT,
-            None => reference(&origin),
-            Some(text) if text.contains("[upstreams.") => text.clone(),
-            Some(text) => upstream(&origin) + text,
-        };
-        let address = origin.address.to_string();
-        let config = format!("{config}\n{}", self.more).replace("{origin}", &address);
-        let server = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}", self.server);
-        let own = [("keygate.toml", config.as_str()), ("server.toml", server.as_str())];
-        let more = self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-        let files: Vec<_> = own.into_iter().chain(more).collect();
-        let arguments: Vec<_> =
-            self.arguments.iter().map(|text| text.replace("{origin}", &address)).collect();
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let env: Vec<_> =
-            self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let starter: Vec<_> = self.starter.iter().map(String::as_str).collect();
-        let mut gate = Gate::launch_under(&starter, &files, &arguments, &env);
-        gate.shows(&self.shown);
-        for secret in &self.secrets {
-            gate.secret(secret);
-        }
-        let files = oracle::open_files(&gate, &origin);
-        Running { origin, gate, files, notes: RefCell::default() }
-    }
-}
-
-/// Why a configuration does not load, as `keygate check` says it. It is written as for
-/// [`Stand::config`].
-#[track_caller]
-pub(crate) fn refusal(config: &str) -> String {
-    let config = keyed(&format!("[upstreams.rec]\naddrs = [\"127.0.0.1:1\"]\n{config}"));
-    let output = check(&[("keygate.toml", &config)], &[]);
-    assert_eq!(output.code, Some(1), "it loads: {config}\n{output:?}");
-    output.stderr
-}
-
-/// Sends the oracle's own request, and says whether it is answered with 200.
-pub(super) fn probed(gate: &Gate, request: &str) -> bool {
-    let request = request.replacen("\r\n", &format!("\r\n{PROBE}: 1\r\n"), 1);
-    request.is_empty()
-        || gate.client().send(request).answer().is_some_and(|answer| answer.status == 200)
-}
