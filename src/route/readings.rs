@@ -59,7 +59,7 @@ const SPECIAL: u8 = 2;
 const CLASSES: [u8; 256] = {
     let mut classes = [SPECIAL; 256];
     let mut byte = 0_u8;
-    while byte < 128 {
+    while byte.is_ascii() {
         if byte.is_ascii_uppercase() {
             classes[byte as usize] = UPPER;
         } else if byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b';' | b'?' | b'#') {

@@ -297,6 +297,14 @@ fn what_takes_too_long_to_read_is_refused() {
 }
 
 #[test]
+fn a_short_path_may_have_many_readings() {
+    let path = format!("/{}/a;b//c%2fd", "x".repeat(200));
+    let readings = readings::readings(path.clone().into_bytes()).expect("they are few enough");
+    let bytes: usize = readings.iter().map(Vec::len).sum();
+    assert!(readings.len() > 6 && bytes > 6 * path.len() && bytes > 1500, "{}", readings.len());
+}
+
+#[test]
 fn the_readings_of_a_path_fit_the_limit_to_the_byte() {
     // The path, and the same without the two digits.
     for (length, fits) in [(32_769, true), (32_770, false)] {
