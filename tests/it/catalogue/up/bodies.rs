@@ -136,10 +136,15 @@ pub(super) fn early_and_gone(stand: &mut Stand) {
     }
 }
 
-const TRAILERS: &str = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n\
-    2\r\nhi\r\n0\r\nX-Sum: 1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\
-    Host: evil.test\r\nSet-Cookie: a=b\r\nAuthorization: Bearer x\r\nConnection: close\r\n\
-    Keep-Alive: timeout=5\r\nUpgrade: foo\r\nX-Request-Id: other\r\nX-Api-Key: x\r\nContent-Type: text/html\r\n\r\n";
+/// What is not announced hyper drops by itself.
+const TRAILERS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
+    Trailer: X-Sum, Content-Length, Transfer-Encoding, Host, Set-Cookie, Authorization\r\n\
+    Trailer: Connection, Keep-Alive, Upgrade, X-Request-Id, Proxy-Authenticate\r\n\
+    Trailer: X-Api-Key, Content-Type\r\n\r\n2\r\nhi\r\n0\r\n\
+    X-Sum: 1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: evil.test\r\n\
+    Set-Cookie: a=b\r\nAuthorization: Bearer x\r\nConnection: close\r\n\
+    Keep-Alive: timeout=5\r\nUpgrade: foo\r\nX-Request-Id: other\r\n\
+    Proxy-Authenticate: Basic\r\nX-Api-Key: x\r\nContent-Type: text/html\r\n\r\n";
 
 pub(super) fn trailers(stand: &mut Stand) {
     upstream(stand, "").answer(TRAILERS);
