@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::canary;
 use super::client::Received;
 use super::reference::KEYS;
 use super::run::command_under;
@@ -130,23 +131,27 @@ impl Gate {
         self.shown.extend(places);
     }
 
-    /// Where a key, or a piece of one, has come out: in what it wrote, in what its clients
-    /// received, or in what the system shows of the process.
-    pub(crate) fn leak(&self) -> Option<String> {
+    /// Everything that came out of it: what it wrote, what its clients received, and what the
+    /// system shows of the process.
+    fn outputs(&self) -> [(Place, Vec<u8>); 4] {
         let answers = self.received.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let of_process = |name: &str| {
             let path = format!("/proc/{}/{name}", self.pid());
             fs::read(path).unwrap_or_default()
         };
-        let outputs = [
+        [
             (Place::Answers, answers),
             (Place::Logs, self.output().into_bytes()),
             (Place::Process, of_process("cmdline")),
             (Place::Process, of_process("environ")),
-        ];
+        ]
+    }
+
+    /// Where a key, or a piece of one, has come out.
+    pub(crate) fn leak(&self) -> Option<String> {
         let secret = |place: &Place| !self.shown.contains(place);
         let canaries = Canaries::of(&self.secrets);
-        outputs.into_iter().filter(|(place, _)| secret(place)).find_map(|(place, bytes)| {
+        self.outputs().into_iter().filter(|(place, _)| secret(place)).find_map(|(place, bytes)| {
             Some(format!("a key came out in {place:?}: {}", canaries.found_in(&bytes)?))
         })
     }
@@ -233,6 +238,7 @@ impl Drop for Gate {
             return;
         }
         assert!(self.stdout.ends() && self.stderr.ends(), "keygate's outputs do not end");
+        canary::count(self.outputs().iter().map(|(_, bytes)| bytes.len()).sum());
         let leak = of_process.or_else(|| self.leak());
         assert!(leak.is_none(), "{}", leak.unwrap_or_default());
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
+use super::canary;
 use super::reference::KEYS;
 use super::{Canaries, DEADLINE, holds_within};
 
@@ -66,6 +67,7 @@ pub(crate) fn run_under(
     let text = |stream: JoinHandle<String>| stream.join().expect("reading does not panic");
     let output = Output { code: status.code(), stdout: text(stdout), stderr: text(stderr) };
     assert!(ended, "keygate {arguments:?} does not end: {output:?}");
+    canary::count(output.stdout.len() + output.stderr.len());
     let canaries = Canaries::of(&KEYS);
     for text in [&output.stdout, &output.stderr] {
         assert!(canaries.found_in(text.as_bytes()).is_none(), "a key came out: {output:?}");
