@@ -225,18 +225,22 @@ impl Compiler<'_> {
             0 => allowed,
             number => number,
         };
-        let warning = if number > allowed {
-            Some(format!("the file-descriptor limit allows {allowed} connections, not {number}"))
-        } else if allowed < super::connections::FEW {
-            Some(format!("the file-descriptor limit allows {allowed} connections only"))
-        } else {
-            None
-        };
-        if let Some(message) = warning {
+        if let Some(message) = doubt(number, allowed) {
             let fault = Fault::at(written.span(), message)
                 .help("raise it (`ulimit -n`, LimitNOFILE=), two for each connection");
             self.findings.warn_in(&self.config.server_origin, fault);
         }
         number
+    }
+}
+
+/// What is doubtful about so many connections, where so many are allowed.
+pub(super) fn doubt(number: usize, allowed: usize) -> Option<String> {
+    if number > allowed {
+        Some(format!("the file-descriptor limit allows {allowed} connections, not {number}"))
+    } else if allowed < super::connections::FEW {
+        Some(format!("the file-descriptor limit allows {allowed} connections only"))
+    } else {
+        None
     }
 }

@@ -116,13 +116,17 @@ fn zero_means_what_the_machine_allows() {
 }
 
 #[test]
-fn more_connections_than_the_machine_allows_draw_a_warning() {
-    let allowed = super::connections::allowed();
-    for (number, warned) in [(allowed, false), (allowed + 1, true)] {
-        let plan = plan(&format!("[server]\nmax_connections = {number}\n{BASE}"), None);
-        assert_eq!(plan.server.max_connections, number);
-        let mut warnings = plan.warnings.iter().map(ToString::to_string);
-        let found = warnings.any(|warning| warning.contains("file-descriptor limit"));
-        assert_eq!(found, warned, "{number} of {allowed}");
+fn more_connections_than_the_machine_allows_are_doubtful_and_so_are_few() {
+    const FEW: usize = super::connections::FEW;
+    for (number, allowed, expected) in [
+        (FEW, FEW, None),
+        (1, FEW, None),
+        (FEW + 1, FEW, Some("not")),
+        (FEW - 1, FEW - 1, Some("only")),
+        (FEW, FEW - 1, Some("not")),
+    ] {
+        let doubt = super::compile::doubt(number, allowed);
+        let says = |word| doubt.as_ref().is_some_and(|doubt| doubt.contains(word));
+        assert!(expected.map_or(doubt.is_none(), says), "{number} of {allowed}: {doubt:?}");
     }
 }
