@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-counts=${CARGO_TARGET_DIR:-target}/tmp/canaries.txt
+counts=${CARGO_TARGET_DIR:-target}/canaries.txt
 rm -f "$counts"
 cargo test --locked --test it -- "$@"
 awk '{ bytes += $1 } END { printf "%d processes, %d bytes that came out of them: no key but where a test says so\n", NR, bytes }' "$counts"

@@ -63,7 +63,8 @@ impl Canaries {
 
 /// Counts a process whose outputs were searched; `scripts/canaries.sh` adds the counts up.
 pub(super) fn count(bytes: usize) {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(COUNTS);
+    // It stands in the folder of all that is built.
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(COUNTS);
     // A count that is lost makes no test wrong.
     if let Ok(mut counts) = File::options().create(true).append(true).open(path) {
         let _ = counts.write_all(format!("{bytes}\n").as_bytes());
