@@ -5,16 +5,19 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use crabgrind::memcheck::{MemState, mark_mem};
+use crabgrind::{RunMode, run_mode};
 use keygate::keys::digest::Digest;
 use subtle::ConstantTimeEq;
 
 fn main() -> ExitCode {
     let mut key = *b"k1_9f86d081884c7d659a2feaa0c55ad015";
     let stored = Digest::of(b"k1_9f86d081884c7d659a2feaa0c55ad016");
-    if mark_mem(key.as_mut_ptr().cast(), key.len(), MemState::Undefined).is_err() {
+    if matches!(run_mode(), RunMode::Native) {
         eprintln!("this runs under valgrind only");
         return ExitCode::from(2);
     }
+    // Its result is an error in any case: under valgrind the request returns -1.
+    let _ = mark_mem(key.as_mut_ptr().cast(), key.len(), MemState::Undefined);
     let mut same = match std::env::args().nth(1).as_deref() {
         // What keygate does.
         Some("digests") => Digest::of(black_box(&key)).ct_eq(&stored).unwrap_u8(),
