@@ -11,7 +11,7 @@ use crate::headers::{
     self, HopByHop, X_ACCEL_BUFFERING, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER,
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
 };
-use crate::plan::{TrustedProxies, Upstream};
+use crate::plan::{HostPolicy, TrustedProxies};
 use crate::plugin::Cx;
 use crate::screen;
 
@@ -207,12 +207,11 @@ fn parse_address(text: &[u8]) -> Option<IpAddr> {
 
 /// The `Host` sent upstream.
 pub(crate) fn host_sent<'a>(
-    upstream: &'a Upstream,
+    policy: &'a HostPolicy,
     own: &'a HeaderValue,
     client: Option<&'a HeaderValue>,
 ) -> Option<&'a HeaderValue> {
-    use crate::plan::HostPolicy;
-    match &upstream.host {
+    match policy {
         // HTTP/1.1 upstream needs a Host even if an HTTP/1.0 client named none.
         HostPolicy::Client => client.or(Some(own)),
         HostPolicy::Upstream => Some(own),

@@ -78,7 +78,7 @@ pub(crate) async fn send(
     loop {
         let leased = served.lease(location.upstream, fresh).await;
         let mut lease = leased.map_err(|error| unreachable(&error))?;
-        let host = headers::host_sent(lease.upstream(), lease.own_host(), passage.host);
+        let host = headers::host_sent(&lease.upstream().host, lease.own_host(), passage.host);
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = origin_form(&head.uri);

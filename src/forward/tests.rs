@@ -5,7 +5,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Version};
 
 use super::headers::*;
-use crate::plan::TrustedProxies;
+use crate::plan::{HostPolicy, TrustedProxies};
 use crate::plugin::Cx;
 use crate::sample::{self, fields, lines};
 
@@ -251,4 +251,14 @@ fn trailers_neither_frame_nor_identify() {
     for name in never.split(' ') {
         check_trailer(name, false);
     }
+}
+
+#[test]
+fn the_host_upstream_is_as_configured() {
+    let [own, client, literal] = ["127.0.0.1:1", "a.test", "b.test"].map(HeaderValue::from_static);
+    let host = |policy: &HostPolicy, client| host_sent(policy, &own, client).cloned();
+    assert_eq!(host(&HostPolicy::Client, Some(&client)), Some(client.clone()));
+    assert_eq!(host(&HostPolicy::Client, None), Some(own.clone()));
+    assert_eq!(host(&HostPolicy::Upstream, Some(&client)), Some(own.clone()));
+    assert_eq!(host(&HostPolicy::Literal(literal.clone()), Some(&client)), Some(literal));
 }

@@ -2,7 +2,7 @@
 //! in the catalogue: KX and KQ.
 
 use crate::support::reference::{keyed, one_location, upstream};
-use crate::support::{Failures, Gate, INVALID, MISSING, Origin, Row, Then};
+use crate::support::{Failures, Gate, INVALID, MISSING, Origin, Row, Signal, Then};
 
 /// The SHA-256 of `K1`.
 const K1_DIGEST: &str = "sha256:f7c3e450ec16bd8ff082509762e666a4d2fc9f9821425247b1a1a42b132f3a04";
@@ -54,4 +54,44 @@ fn two_plugins_ask_for_two_keys() {
     let gate = Gate::on(&(upstream(&origin) + &config + &other));
     let start = "GET /x HTTP/1.1\r\nHost: a.test\r\n";
     Failures::new().play(&gate, &origin, (start, BOTH, "\r\n")).report();
+}
+
+/// Requests without a key that some gate might let through for what else they say.
+const NO_KEY: &[Row] = &[
+    ("a question of what is possible", b"OPTIONS /x HTTP/1.1", MISSING),
+    ("a method of another protocol", b"PROPFIND /x HTTP/1.1", MISSING),
+    ("an old version", b"GET /x HTTP/1.0", MISSING),
+    ("an expectation", b"POST /x HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5", MISSING),
+    ("an upgrade", b"GET /x HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade", MISSING),
+    ("a client of one's own", b"GET /x HTTP/1.1\r\nX-Forwarded-For: 127.0.0.1", MISSING),
+];
+
+#[test]
+fn nothing_else_that_a_request_says_stands_for_the_key() {
+    let origin = Origin::echo();
+    let config = upstream(&origin) + &one_location("header = \"X-API-Key\"\n", "");
+    let server = "[server]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+    let gate = Gate::with(&[("keygate.toml", &config), ("server.toml", server)]);
+    Failures::new().play(&gate, &origin, ("", NO_KEY, "\r\nHost: a.test\r\n\r\n")).report();
+}
+
+#[test]
+fn who_has_no_key_is_told_so_where_every_place_is_taken() {
+    let go = Signal::new();
+    let led = go.clone();
+    let origin = Origin::scripted(move |exchange| {
+        led.wait();
+        exchange.reply(200, b"done");
+    });
+    let config = one_location("header = \"X-API-Key\"\n", "max_processing = 1\n");
+    let gate = Gate::on(&(upstream(&origin) + &config));
+    let request = |line: &str| keyed(&format!("GET /x HTTP/1.1\r\nHost: a.test\r\n{line}\r\n"));
+    let mut first = gate.client();
+    first.send(request("X-API-Key: K1\r\n"));
+    origin.wait_for(1);
+    assert_eq!(gate.send(request("")).text(), "Key missing");
+    assert_eq!(gate.send(request("X-API-Key: wrong\r\n")).text(), "Key auth fail");
+    assert_eq!(gate.send(request("X-API-Key: K1\r\n")).status, 503);
+    go.give();
+    assert_eq!(first.response().text(), "done");
 }
