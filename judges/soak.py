@@ -21,7 +21,8 @@ UP, DOWN = 22.0, 3.0
 # A request that was under way within this time of an outage may have met it.
 MARGIN = 0.5
 HEADER_TIMEOUT, BODY_TIMEOUT = 3.0, 3.0
-LATE = 2.0
+# How much later than its time a connection may end: the machine may have other things to do.
+LATE = 8.0
 BIG = 512 * 1024
 
 
@@ -271,7 +272,7 @@ class Traffic:
     async def one(self, kind):
         begun = time.monotonic()
         try:
-            await asyncio.wait_for(getattr(self, kind)(), 30)
+            await asyncio.wait_for(getattr(self, kind)(), 60)
         except Exception as error:  # Whatever it is, it is no right outcome outside an outage.
             outage = kind != "invalid" and self.origin.was_down(begun, time.monotonic())
             self.note(kind, f"{type(error).__name__}", outage, begun)

@@ -188,6 +188,21 @@ mod tests {
     }
 
     #[test]
+    fn a_million_addresses_are_not_remembered_and_none_gets_more_than_its_share() {
+        let (failures, start) = (failures("2/10s"), Instant::now());
+        for client in 0..1_000_000_u32 {
+            let now = start + Duration::from_micros(client.into());
+            let _ = failures.count(Some(IpAddr::V4(client.into())), now);
+        }
+        let state = failures.state.lock().unwrap();
+        assert!(state.clear.len() <= CLIENTS_LIMIT && state.clear.capacity() <= 2 * CLIENTS_LIMIT);
+        drop(state);
+        // Who was there first is remembered, whoever came since.
+        check(&failures, "0.0.0.0", start + SECOND, Ok(()));
+        check(&failures, "0.0.0.0", start + SECOND, Err(4));
+    }
+
+    #[test]
     fn a_clock_that_is_a_little_behind_counts_as_well() {
         let (failures, now) = (failures("1/10s"), Instant::now() + 10 * SECOND);
         check(&failures, "192.0.2.1", now, Ok(()));
