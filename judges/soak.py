@@ -16,14 +16,17 @@ from stand import KEY, Gate, Verdict, config, percentile, slope
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0
 RATE = float(sys.argv[2]) if len(sys.argv) > 2 else 150.0
-WARM_UP = min(600.0, SECONDS / 3)
+WARM_UP = min(600.0, SECONDS / 6)
 UP, DOWN = 22.0, 3.0
 # A request that was under way within this time of an outage may have met it.
 MARGIN = 0.5
-HEADER_TIMEOUT, BODY_TIMEOUT = 3.0, 3.0
+HEADER_TIMEOUT, BODY_TIMEOUT = 5.0, 5.0
 # How much later than its time a connection may end: the machine may have other things to do.
 LATE = 8.0
 BIG = 512 * 1024
+# How long this process may be held up before what it was doing is not judged: it may have been too
+# slow itself. And how many requests it may be behind before it lets the others be.
+STALL, BEHIND = 1.0, 100
 
 
 class Origin:
@@ -118,9 +121,21 @@ class Traffic:
     def __init__(self, gate, origin):
         self.gate, self.origin = gate, origin
         self.idle, self.counts, self.wrong, self.delays = [], {}, [], []
+        self.stalls = []
         self.serial = 0
 
+    async def watch(self):
+        """Notes when this process was held up."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.1)
+            if (now := time.monotonic()) - before > STALL:
+                self.stalls.append((before, now))
+
     def note(self, kind, outcome, right, begun):
+        now = time.monotonic()
+        if not right and any(begun - HEADER_TIMEOUT < end and start < now for start, end in self.stalls):
+            outcome, right = "not judged", True
         self.counts[kind, outcome] = self.counts.get((kind, outcome), 0) + 1
         if not right:
             self.wrong.append(f"{time.strftime('%T')} {kind}: {outcome}")
@@ -331,6 +346,9 @@ def measured(gate, verdict, samples, traffic, origin, baseline, cpu):
                 origin.strangers, 0, origin.strangers == 0)
     total = sum(traffic.counts.values())
     verdict.row("wrong outcomes", f"{len(traffic.wrong)} of {total}", 0, not traffic.wrong)
+    unjudged = sum(count for (_, outcome), count in traffic.counts.items() if outcome == "not judged")
+    verdict.row("not judged, because the judge itself was held up", f"{unjudged} of {total}, in "
+                f"{len(traffic.stalls)} stalls", "< 1 %", unjudged < total / 100)
     p50, p99 = (percentile(traffic.delays, share) * 1000 for share in (0.5, 0.99))
     verdict.row("valid requests", f"p50 {p50:.2f} ms, p99 {p99:.2f} ms", "told", True)
     verdict.row("CPU of the gate", f"{cpu / SECONDS * 100:.1f} % of a core", "told", True)
@@ -350,6 +368,7 @@ async def drive(traffic):
     under_way, begun = set(), time.monotonic()
     kinds, shares, sent = ("valid", "invalid", "slow", "garbage"), (60, 20, 10, 10), 0
     while (now := time.monotonic() - begun) < SECONDS:
+        sent = max(sent, int(now * RATE) - BEHIND)
         while sent < now * RATE:
             sent += 1
             task = asyncio.create_task(traffic.one(random.choices(kinds, shares)[0]))
@@ -372,7 +391,8 @@ async def judge():
         await asyncio.sleep(1)
         baseline, cpu = gate.descriptors(), gate.cpu_seconds()
         beside = [asyncio.create_task(sample(gate, samples, time.monotonic())),
-                  asyncio.create_task(origin.flap())]
+                  asyncio.create_task(origin.flap()),
+                  asyncio.create_task(traffic.watch())]
         await drive(traffic)
         for task in beside:
             task.cancel()
