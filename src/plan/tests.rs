@@ -130,3 +130,18 @@ fn more_connections_than_the_machine_allows_are_doubtful_and_so_are_few() {
         assert!(expected.map_or(doubt.is_none(), says), "{number} of {allowed}: {doubt:?}");
     }
 }
+
+#[test]
+fn what_could_not_be_read_may_guard() {
+    let text = BASE.replace("app\"\nplugins", "other\"\nplugins")
+        + "[locations.open]\npath = \"/open\"\nupstream = \"app\"\npublic = true\n";
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("keygate.toml");
+    std::fs::write(&path, text).expect("a file can be written");
+    let config = config::load(&path, &Environment::default()).expect("it is TOML");
+    let problems = compile(&config, None).err().expect("it is wrong").to_string();
+    assert!(
+        problems.contains("unknown upstream") && !problems.contains("is guarded"),
+        "{problems}"
+    );
+}

@@ -220,7 +220,6 @@ fn after_quoted(text: &[u8]) -> Option<&[u8]> {
         rest = match rest {
             [b'"', after @ ..] => return Some(after),
             [b'\\', quoted, after @ ..] if is_text(*quoted) => after,
-            [b'\\', ..] => return None,
             [byte, after @ ..] if is_text(*byte) => after,
             _ => return None,
         };
@@ -299,7 +298,15 @@ mod tests {
 
     #[test]
     fn a_target_has_no_fragment() {
-        check("GET /a#b HTTP/1.1\r\nHost: a.test\r\n\r\n", Some("HTTP/1.1\r"));
+        const LINE: &str = "GET /a#b HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        for before in [
+            "",
+            "\r\n",
+            &format!("{HEAD}\r\n"),
+            &format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\nA: #\r\nB: #\r\n\r\n"),
+        ] {
+            check(&format!("{before}{LINE}"), Some("#b HTTP/1.1\r"));
+        }
         check("GET /a HTTP/1.1\r\nHost: a.test\r\nA: #\r\n\r\n", None);
     }
 
@@ -324,6 +331,7 @@ mod tests {
             "5\t",
             "5;a=\"b\\",
             "5;a=\"\0\"",
+            "5;a=\"\\\u{1}\"",
             "0x5",
             "+5",
             "-5",

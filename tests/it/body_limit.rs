@@ -58,6 +58,7 @@ fn a_length_over_the_limit_touches_no_upstream_and_needs_no_body() {
     let gate = limited(&origin);
     let response = gate.send(start(&format!("Content-Length: {}", LIMIT + 1)));
     assert_eq!((response.status, response.text().as_str()), (413, "Request body too large"));
+    assert_eq!(response.value("Connection"), "close", "nobody waits for a body that is not wanted");
     let expecting = start(&format!("Content-Length: {}\r\nExpect: 100-continue", LIMIT + 1));
     let response = gate.send(expecting);
     assert_eq!((response.status, response.interim.len()), (413, 0));
