@@ -131,17 +131,39 @@ fn more_connections_than_the_machine_allows_are_doubtful_and_so_are_few() {
     }
 }
 
-#[test]
-fn what_could_not_be_read_may_guard() {
-    let text = BASE.replace("app\"\nplugins", "other\"\nplugins")
-        + "[locations.open]\npath = \"/open\"\nupstream = \"app\"\npublic = true\n";
+/// What is wrong with the base and these tables.
+#[track_caller]
+fn problems(base: &str, tables: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = folder.path().join("keygate.toml");
-    std::fs::write(&path, text).expect("a file can be written");
+    std::fs::write(&path, format!("{base}{tables}")).expect("a file can be written");
     let config = config::load(&path, &Environment::default()).expect("it is TOML");
-    let problems = compile(&config, None).err().expect("it is wrong").to_string();
+    compile(&config, None).err().expect("it is wrong").to_string()
+}
+
+#[test]
+fn what_could_not_be_read_may_guard() {
+    let base = BASE.replace("app\"\nplugins", "other\"\nplugins");
+    let open = "[locations.open]\npath = \"/open\"\nupstream = \"app\"\npublic = true\n";
+    let problems = problems(&base, open);
     assert!(
         problems.contains("unknown upstream") && !problems.contains("is guarded"),
         "{problems}"
     );
+}
+
+#[test]
+fn a_location_without_methods_has_every_method_in_common() {
+    for (first, second) in [
+        ("methods = [\"GET\"]", ""),
+        ("", "methods = [\"GET\"]"),
+        ("methods = [\"GET\", \"PUT\"]", "methods = [\"PUT\"]"),
+    ] {
+        let location = |name: &str, methods: &str| {
+            let fields = "path = \"/b\"\nupstream = \"app\"\npublic = true";
+            format!("[locations.{name}]\n{fields}\n{methods}\n")
+        };
+        let problems = problems(BASE, &(location("b", first) + &location("c", second)));
+        assert!(problems.contains("a method in common"), "{first} {second}: {problems}");
+    }
 }
