@@ -293,6 +293,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn other_methods_are_what_the_fields_of_overrides_ask_for() {
+        for name in
+            ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X_Http.Method"]
+        {
+            let methods = |value: &str| -> Vec<_> {
+                other_methods(&sample::fields(&format!("{name}: {value}\nHost: PUT"))).collect()
+            };
+            assert_eq!(methods("delete"), [Some(Method::DELETE)], "{name}");
+            assert_eq!(methods("a b"), [None], "{name}");
+        }
+        let others = sample::fields("X-Http-Methods: PUT\nHttp-Method: PUT\nXhttp-Method: PUT");
+        assert_eq!(other_methods(&others).count(), 0);
+    }
+
     #[track_caller]
     fn check_disowned(name: &str, trusted: bool, gone: bool) {
         let mut headers = HeaderMap::new();

@@ -33,6 +33,16 @@ fn a_path_on_whose_guard_all_readings_agree_is_sent_as_it_came() {
     Failures::new().play(&gate, &origin, ("GET ", OPEN, after)).report();
 }
 
+/// Whoever sent it may hold what follows for something else.
+#[test]
+fn a_path_that_is_read_in_two_ways_ends_its_connection() {
+    let origin = Origin::echo();
+    let gate = half_open(&origin);
+    let rows: &[Row] = &[("dots", b"/public/../admin/x", BAD), ("case", b"/ADMIN/x", BAD)];
+    let after = " HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    Failures::new().play(&gate, &origin, ("GET ", rows, after)).report();
+}
+
 /// A path costs no more than it may, however many readings it has: what has too many is refused.
 #[test]
 fn a_path_with_more_readings_than_an_honest_one_is_refused() {
