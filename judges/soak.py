@@ -63,7 +63,7 @@ class Origin:
         try:
             while await self.answer(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, ValueError):
             pass
         finally:
             self.writers.discard(writer)

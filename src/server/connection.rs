@@ -282,7 +282,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAdd
             if let Some(tunnel) = tunnel {
                 let parts = connection.into_parts();
                 let (socket, early) = parts.io.into_parts(parts.read_buf);
-                tunnel.run(socket, early, &client.deadlines).await;
+                // Boxed, because every connection would be larger by it, and few are one.
+                Box::pin(tunnel.run(socket, early, &client.deadlines)).await;
             }
         }
     }
