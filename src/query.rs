@@ -58,6 +58,8 @@ pub fn mask<N: AsRef<[u8]>>(target: &[u8], names: &[N], into: &mut Vec<u8>) {
                 into.extend_from_slice(&parameter[..=at]);
                 into.extend_from_slice(b"***");
             }
+            // An escaped `=`, or another sign in its place.
+            None if !is_one_of(parameter, names) && is_secret() => into.extend_from_slice(b"***"),
             _ => into.extend_from_slice(parameter),
         }
     }
@@ -272,6 +274,8 @@ mod tests {
         check_mask("/x?a=1;api_key=K1", "/x?a=***");
         check_mask("/x?a=b?api_key=K1", "/x?a=***");
         check_mask("/x?a=b%26api_key=K1&b", "/x?a=***&b");
+        check_mask("/x?api_key%3DK1&b", "/x?***&b");
+        check_mask("/x?api_key:K1", "/x?***");
     }
 
     /// Parameters that are none of the names, and those that are, in every spelling of them.

@@ -29,6 +29,7 @@ fuzz_target!(|data: &[u8]| {
 
     let mask = |part: &str| match part.split_once('=') {
         Some((name, value)) if !value.is_empty() && mentions_key(part) => format!("{name}=***"),
+        None if rules::unquote(part) != NAME.as_bytes() && mentions_key(part) => "***".to_owned(),
         _ => part.to_owned(),
     };
     let expected: Vec<_> = asked.split('&').map(mask).collect();
