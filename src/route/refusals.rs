@@ -57,6 +57,7 @@ fn a_regex_that_begins_anywhere_is_known() {
         ("~a^", true),
         ("~(?i)/a", true),
         ("~(?:^/a)", true),
+        ("~(?:/a)^", true),
         ("~^/a", false),
         ("~\\A/a", false),
         ("~(?i-u)^/a", false),

@@ -283,6 +283,7 @@ fn a_method_that_is_not_listed_does_not_match() {
     check(routes, "HEAD /a", "nowhere");
     check(routes, "HEAD /b", "nowhere");
     check(routes, "get /b", "nowhere");
+    assert!(router(routes).has_methods() && !router("1 /a").has_methods());
 }
 
 #[test]
