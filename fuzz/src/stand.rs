@@ -1,7 +1,7 @@
 //! A gate and an origin in this process, over real sockets: what the bytes of a connection lead to.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -133,14 +133,19 @@ fn wants_continue(bytes: &[u8]) -> bool {
 
 fn receive(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> usize {
     let mut buffer = [0; 16 * 1024];
-    // A connection that is reset has ended as well.
-    let count = stream.read(&mut buffer).or_else(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => Err(error),
-        _ => Ok(0),
-    });
-    let count = count.expect("something comes in time, or the end");
-    bytes.extend_from_slice(&buffer[..count]);
-    count
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(count) => {
+                bytes.extend_from_slice(&buffer[..count]);
+                return count;
+            }
+            // The fuzzer's own timer.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("nothing comes in time"),
+            // A connection that is reset has ended as well.
+            Err(_) => return 0,
+        }
+    }
 }
 
 /// The client's side of one connection.
