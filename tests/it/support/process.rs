@@ -63,6 +63,14 @@ impl Gate {
         parts.collect()
     }
 
+    /// How often each of its workers has gone to sleep.
+    pub(crate) fn sleeps(&self) -> Vec<u64> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the process runs");
+        let statuses = tasks.flatten().map(|task| fs::read_to_string(task.path().join("status")));
+        let statuses = statuses.flatten().filter(|status| status.starts_with("Name:\tworker-"));
+        statuses.map(|status| number(&status, "voluntary_ctxt_switches:")).collect()
+    }
+
     /// Sets how many files it may have open: the soft limit.
     pub(crate) fn limit_files(&self, files: usize) {
         let arguments = [format!("--pid={}", self.pid()), format!("--nofile={files}:")];
@@ -73,10 +81,15 @@ impl Gate {
     fn status(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(path).expect("the process runs");
-        let line = status.lines().find(|line| line.starts_with(name));
-        let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        number.expect("the kernel tells it of every process")
+        number(&status, name)
     }
+}
+
+/// The number in the line of a `/proc/.../status` that begins so.
+fn number(status: &str, name: &str) -> u64 {
+    let line = status.lines().find(|line| line.starts_with(name));
+    let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    number.expect("the kernel tells it of every process")
 }
 
 /// Whether the state of a thread, which stands behind its name in parentheses, is `S`.
