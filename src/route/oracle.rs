@@ -180,3 +180,9 @@ proptest! {
         prop_assert!(!shape.plain || readings.is_some_and(|readings| readings.len() == 1));
     }
 }
+
+#[test]
+fn an_escaped_slash_may_be_kept_while_the_rest_is_decoded() {
+    let readings = readings::readings(b"/a%2Fb%3Fx".to_vec()).expect("there are few");
+    assert!(readings.contains(&b"/a%2Fb".to_vec()), "cut where the escaped ? was");
+}
