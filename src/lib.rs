@@ -15,6 +15,7 @@ mod forward;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod headers;
+mod http1;
 pub mod keys;
 pub mod observe;
 mod pipeline;
