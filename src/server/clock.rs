@@ -21,6 +21,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// meanwhile is still to be read, and what is begun before the clock is read must not be over then.
 const LONGEST_STEP_MS: u64 = 2 * TICK.as_millis() as u64;
 
+/// By how much the clock may lag: every wait is so much longer than asked for, so that none ends
+/// early.
+pub(crate) const LAG: Duration = Duration::from_millis(LONGEST_STEP_MS);
+
 /// How long a client is waited for at least, whoever else wants its place: longer than the way of
 /// what it has sent already.
 const SHORTEST_WAIT: Duration = Duration::from_millis(250);
@@ -154,14 +158,18 @@ pub(crate) struct Deadlines {
 impl Deadlines {
     /// Ends a wait after `timeout` from now.
     pub(crate) fn set(&self, wait: Wait, timeout: Duration) {
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX / 2);
-        let now_ms = self.clock.now_ms.get();
-        // The clock may lag by one step: add it, so that nothing ends early.
-        let due = now_ms + LONGEST_STEP_MS + timeout_ms;
-        self.due_ms[wait as usize].set(due.max(1));
+        self.resume(wait, timeout.saturating_add(LAG));
         if matches!(wait, Wait::Request) {
-            self.waiting_since_ms.set(now_ms);
+            self.waiting_since_ms.set(self.clock.now_ms.get());
         }
+    }
+
+    /// Goes on with a wait that was interrupted: this is left of it, and of the [`LAG`] with which
+    /// it began.
+    pub(crate) fn resume(&self, wait: Wait, left: Duration) {
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX / 2);
+        let due = self.clock.now_ms.get() + left_ms;
+        self.due_ms[wait as usize].set(due.max(1));
     }
 
     /// The time of the clock, a tick late at most.

@@ -5,14 +5,15 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::clock::{Deadlines, Wait};
+use super::clock::{Deadlines, LAG, Wait};
 use crate::plan::ServerLimits;
 
 /// The time that one message's client may still be waited for.
 #[derive(Debug)]
 pub(crate) struct Pace {
     wait: Wait,
-    /// The most that it may be, and what it begins with.
+    /// The most that it may be, and what it begins with. The clock's lag is in it once, not in
+    /// each wait: many short ones would otherwise take no time.
     timeout: Duration,
     /// How many bytes buy a second; 0: any buys everything.
     rate: u32,
@@ -24,11 +25,12 @@ pub(crate) struct Pace {
 impl Pace {
     /// The pace of a message whose pieces are waited for as `wait`.
     pub(crate) fn new(wait: Wait, limits: &ServerLimits) -> Self {
+        let timeout = limits.client_body_timeout.saturating_add(LAG);
         Self {
             wait,
-            timeout: limits.client_body_timeout,
+            timeout,
             rate: limits.client_min_rate,
-            left: Cell::new(limits.client_body_timeout),
+            left: Cell::new(timeout),
             since: Cell::default(),
         }
     }
@@ -37,7 +39,7 @@ impl Pace {
     pub(crate) fn waits(&self, deadlines: &Deadlines) {
         if !deadlines.is_set(self.wait) {
             self.since.set(deadlines.now());
-            deadlines.set(self.wait, self.left.get());
+            deadlines.resume(self.wait, self.left.get());
         }
     }
 
@@ -90,6 +92,23 @@ mod tests {
         pace.moved(&deadlines, 1_000_000);
         assert!(!wait(10, 0));
         assert!(wait(2, 0));
+    }
+
+    #[test]
+    fn however_short_the_waits_are_they_add_up() {
+        let clock = Clock::new();
+        let deadlines = clock.deadlines();
+        let limits = ServerLimits { client_min_rate: 100, ..limits() };
+        let pace = Pace::new(Wait::Body, &limits);
+        // 20 bytes a second spend the 10 s that there are in 12.5 s: in 250 waits.
+        let ends = (0..1000).position(|_| {
+            pace.waits(&deadlines);
+            clock.advance(Duration::from_millis(50));
+            let late = deadlines.passed(Wait::Body);
+            pace.moved(&deadlines, 1);
+            late
+        });
+        assert!(ends.is_some_and(|waits| (250..260).contains(&waits)), "{ends:?}");
     }
 
     #[test]

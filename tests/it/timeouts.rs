@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::reference::{keyed, reference};
-use crate::support::{Gate, Origin, pause};
+use crate::support::{Client, DEADLINE, Gate, Origin, pause};
 
 /// Long enough to be measured on a busy machine, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(600);
@@ -82,9 +82,11 @@ fn a_body_that_trickles_is_408() {
     let mut client = gate.client();
     client.send("POST /public/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000\r\n\r\n");
     // 20 bytes a second: each piece comes in time, all of them together do not.
-    while start.elapsed() < LATE && !client.hears_within(Duration::from_millis(50)) {
-        client.send("x");
+    let mut answered = false;
+    while !answered && start.elapsed() < LATE {
+        answered = client.send("x").hears_within(Duration::from_millis(50));
     }
+    assert!(answered, "it is waited for while it trickles");
     in_time(start);
     assert_eq!(client.response().status, 408);
 }
@@ -93,17 +95,26 @@ fn a_body_that_trickles_is_408() {
 fn a_response_that_is_taken_in_drops_is_not_held_for_ever() {
     const SIZE: usize = 32 * 1024 * 1024;
     let origin = Origin::scripted(|exchange| exchange.reply(200, &vec![b'x'; SIZE]));
-    let settings = "client_body_timeout = \"600ms\"\nclient_min_rate = 1000000";
-    let gate = with_server(&origin, settings);
-    let mut client = gate.client();
-    client.send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n").response_head();
-    let line = || gate.stdout.lines().into_iter().find(|line| line.contains("/public/x"));
-    let mut read = 0;
-    while line().is_none() && read < SIZE {
-        read += client.bytes(8 * 1024).len();
+    let [bounded, patient] = ["1000000", "0"].map(|rate| {
+        let timeout = "client_body_timeout = \"2s\"";
+        with_server(&origin, &format!("{timeout}\nclient_min_rate = {rate}"))
+    });
+    let mut clients = [&bounded, &patient].map(|gate| {
+        let mut client = Client::narrow(gate.address);
+        client.send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n").response_head();
+        client
+    });
+    let has_ended = |gate: &Gate| gate.stdout.lines().iter().any(|line| line.contains("/public/x"));
+    let start = Instant::now();
+    while !has_ended(&bounded) && start.elapsed() < DEADLINE {
+        for client in &mut clients {
+            client.bytes(8 * 1024);
+        }
         pause(Duration::from_millis(20));
     }
-    assert!(line().is_some(), "all of it was taken at 400 KB a second");
+    assert!(has_ended(&bounded), "some of it was taken at 400 KB a second");
+    // Each drop came in time: it is their sum that did not.
+    assert!(!has_ended(&patient), "it was the pause between two drops that was too long");
 }
 
 #[test]

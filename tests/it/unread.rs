@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 
 use crate::support::reference::{guarded, reference};
 use crate::support::{Client, DEADLINE, Gate, Origin, Signal, pause, wait_until};
@@ -112,17 +112,6 @@ fn a_client_that_leaves_with_bytes_unread_ends_its_upstream_request() {
     }
 }
 
-/// A client whose connection takes little of what is on its way to it, so that much waits in the
-/// gate.
-fn narrow(gate: &Gate) -> Client {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
-    // Small segments make for small buffers on both sides.
-    socket.set_tcp_mss(536).expect("a socket can be told its segments");
-    socket.set_recv_buffer_size(4096).expect("a socket can be told its buffer");
-    socket.connect(&gate.address.into()).expect("the gate listens");
-    Client::over(socket.into())
-}
-
 /// An origin whose answers are as long as their targets say.
 fn measured() -> Origin {
     Origin::scripted(|exchange| {
@@ -136,7 +125,7 @@ fn measured() -> Origin {
 fn waiting(gate: &Gate, origin: &Origin) -> Vec<(usize, Client)> {
     let clients: Vec<_> = (1..=15)
         .map(|number| {
-            let (length, mut client) = (number * 30_000, narrow(gate));
+            let (length, mut client) = (number * 30_000, Client::narrow(gate.address));
             client.send(REQUEST.replace("/x", &format!("/{length}")));
             (length, client)
         })

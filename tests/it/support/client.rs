@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::DEADLINE;
 use super::message::{Framing, Head, Response, head_end, visible};
@@ -39,6 +39,16 @@ impl Client {
         let stream = TcpStream::connect(address)
             .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         Self::over(stream)
+    }
+
+    /// Connects so that the sockets on both sides take little of what is on its way to it.
+    pub(crate) fn narrow(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
+        // Small segments make for small buffers on both sides.
+        socket.set_tcp_mss(536).expect("a socket can be told its segments");
+        socket.set_recv_buffer_size(4096).expect("a socket can be told its buffer");
+        socket.connect(&address.into()).expect("the other side listens");
+        Self::over(socket.into())
     }
 
     /// Takes over a connection.
