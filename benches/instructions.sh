@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints how many user-space instructions keygate spends on one guarded GET, exactly and repeatably, and where.
-# Usage: instructions.sh [FUNCTIONS]   how many of the most costly functions to list (default 0)
+# Prints how many user-space instructions keygate spends on one request, exactly and repeatably, and where.
+# Usage: instructions.sh [FUNCTIONS] [CASE]   how many of the most costly functions to list (default 0); get, missing, invalid, connect
 # KEYGATE=path counts that binary instead of building one with line tables.
 set -eu
 [ -z "${KEYGATE:-}" ] || KEYGATE=$(realpath "$KEYGATE")
@@ -12,5 +12,4 @@ if [ -z "${KEYGATE:-}" ]; then
     CARGO_PROFILE_RELEASE_DEBUG=line-tables-only cargo build --release --manifest-path ../Cargo.toml --target-dir "$target"
     KEYGATE=$target/release/keygate
 fi
-exec python3 compare/compare.py --keygate "$KEYGATE" --proxies keygate --cases get \
-    --rounds 0 --idle 0 --no-system-calls --functions "${1:-0}"
+exec python3 compare/budget.py show --cases "${2:-get}" --functions "${1:-0}" --keygate "$KEYGATE"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests run besides cargo: nginx, python3 with venv, node, curl, openssl, strace, faketime,
-# g++ and git, with apt, and only what is missing. Run again, it does nothing. Not as root, it prints
+# valgrind, g++ and git, with apt, and only what is missing. Run again, it does nothing. Not as root, it prints
 # the command instead.
 set -eu
 
@@ -27,6 +27,8 @@ need openssl openssl
 # For system calls that fail and clocks that jump.
 need strace strace
 need faketime faketime
+# For benches/budget.sh, which counts instructions.
+need valgrind valgrind
 # For the fuzzer's library, and for cargo-deny, which needs git to fetch advisories.
 need c++ g++
 need git git

@@ -44,6 +44,14 @@ case $status in
   3) skip 'judges/differential.py: h11 cannot be fetched from PyPI here' ;;
   *) exit "$status" ;;
 esac
+# What a request costs in instructions and system calls, of the release build.
+status=0
+step benches/budget.sh check || status=$?
+case $status in
+  0) ;;
+  3) skip 'benches/budget.sh: the record was made with another compiler, C library or valgrind' ;;
+  *) exit "$status" ;;
+esac
 RUSTDOCFLAGS='--deny warnings' step cargo doc --locked --no-deps --document-private-items
 
 if ! cargo deny --version >/dev/null 2>&1; then

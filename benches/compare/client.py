@@ -7,8 +7,8 @@ import time
 class Client:
     """Sends one fixed request to a proxy, again and again."""
 
-    def __init__(self, port, path, key=None, close=False):
-        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    def __init__(self, port, path, key=None, close=False, host=None):
+        lines = [f"GET {path} HTTP/1.1", f"Host: {host or f'127.0.0.1:{port}'}"]
         if key:
             lines.append(f"X-Api-Key: {key}")
         if close:
@@ -35,6 +35,8 @@ class Client:
             connection = connection or self.connect()
             answer = self.ask(connection)
             if self.close:
+                while connection.recv(1 << 18):  # the proxy ends it first, so that the order is the same each time
+                    pass
                 connection.close()
                 connection = None
         if connection:

@@ -14,17 +14,18 @@ import time
 from client import Client, free_port, wait_until_listening
 
 HERE = pathlib.Path(__file__).parent
-PROXY_CORE, LOAD_CORE = 0, 1
+CORES = sorted(os.sched_getaffinity(0))
+PROXY_CORE, LOAD_CORE = CORES[0], CORES[-1]
 BODIES = {"64k": 64 << 10, "1m": 1 << 20}
 
 
 class Bench:
     """One case's folder: keys, configuration files, the origin's files, logs."""
 
-    def __init__(self, folder, key_count):
+    def __init__(self, folder, key_count, origin_port=None):
         self.folder = pathlib.Path(folder)
         self.folder.chmod(0o755)  # nginx's worker is another user
-        self.origin_port = free_port()
+        self.origin_port = origin_port or free_port()
         self.keys = make_keys("valid", key_count)
         self.wrong_keys = make_keys("wrong", 100)
         self.write("keys.txt", "\n".join(self.keys))
