@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, request};
 
-use crate::forward::headers::{
-    Framing, Passage, asks_for_websocket, client_address, upstream_headers,
-};
+use crate::forward::headers::{Framing, Passage, asks_for_websocket, client_address, write_head};
+use crate::http1::fields;
 use crate::plan::TrustedProxies;
 use crate::plugin::Cx;
 use crate::screen;
@@ -46,8 +46,18 @@ pub fn pass(
         expects_continue: false,
     };
     let cx = Cx { client, now: std::time::Instant::now(), consumer: None, key_id: None };
-    let fields = upstream_headers(HeaderMap::new(), &head, host.value(), &passage, &cx);
+    let mut sent = Vec::new();
+    write_head(&mut sent, &head, host.value(), &passage, &cx);
+    let fields = fields_of(sent.into());
     Some(Passed { client, host: host.name().map(str::to_owned), fields })
+}
+
+/// The fields of a head that keygate wrote itself.
+fn fields_of(head: Bytes) -> HeaderMap {
+    let mut room = [httparse::EMPTY_HEADER; 1024];
+    let mut parsed = httparse::Request::new(&mut room);
+    parsed.parse(&head).expect("a head");
+    fields::collect(&head, parsed.headers, HeaderMap::new()).expect("fields")
 }
 
 /// Looks at a client's bytes as they come in these pieces: how many are passed on, and how many

@@ -98,7 +98,7 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
 
 impl Socket {
     /// Whether there is anything to read, the end of the stream included.
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
@@ -123,11 +123,6 @@ impl SharedSocket {
     /// Shares a socket.
     pub(crate) fn new(socket: Socket) -> Self {
         Self(Rc::new(RefCell::new(socket)))
-    }
-
-    /// Whether there is anything to read, the end of the stream included.
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow().poll_read_ready(cx)
     }
 
     /// Ends the stream with a reset when it is closed; a unix socket has none.

@@ -1,7 +1,6 @@
 //! Bodies on their way: a request's with its limits, a response's with the connection it comes
 //! from.
 
-use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
@@ -21,7 +20,8 @@ use crate::server::clock::Wait;
 use crate::server::connection::Client;
 use crate::server::pace::Pace;
 use crate::server::worker::Served;
-use crate::upstream::pool::Lease;
+use crate::upstream::connection::Broken;
+use crate::upstream::lease::Lease;
 
 /// Why a body ended before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +64,6 @@ struct Streaming {
     inner: Incoming,
     client: Rc<Client>,
     served: Rc<Served>,
-    /// Why the body ended early, told to whoever sends it.
-    error: Rc<Cell<Option<BodyError>>>,
     /// How long its client may still be waited for.
     pace: Pace,
     /// How many more bytes the location allows.
@@ -80,34 +78,25 @@ impl RequestBody {
         Self(None)
     }
 
-    /// A body that may be `limit` bytes long. The cell says why it ended early, if it did.
+    /// A body that may be `limit` bytes long.
     pub(crate) fn streaming(
         inner: Incoming,
         limit: Option<u64>,
         expects_continue: bool,
         client: Rc<Client>,
         served: Rc<Served>,
-    ) -> (Self, Rc<Cell<Option<BodyError>>>) {
-        let error = Rc::<Cell<_>>::default();
+    ) -> Self {
         let expects = expects_continue.then(|| Box::pin(tokio::time::sleep(CONTINUE_TIMEOUT)));
         let pace = Pace::new(Wait::Body, &served.plan.server);
-        let error_of = Rc::clone(&error);
-        let streaming =
-            Streaming { inner, client, served, error: error_of, pace, left: limit, expects };
-        (Self(Some(streaming)), error)
+        Self(Some(Streaming { inner, client, served, pace, left: limit, expects }))
     }
 }
 
 impl Streaming {
-    fn fail(&self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.error.set(Some(error));
-        Poll::Ready(Some(Err(error)))
-    }
-
     /// Waits until the upstream wants the body, or the client would send it anyway.
     fn poll_wanted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(sleep) = &mut self.expects
-            && !self.client.interim.body_is_wanted()
+            && !self.client.body_is_wanted.get()
         {
             ready!(sleep.as_mut().poll(cx));
         }
@@ -129,7 +118,7 @@ impl Streaming {
         let deadlines = &self.client.deadlines;
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             if deadlines.passed(Wait::Body) {
-                return self.fail(BodyError::ClientStalled);
+                return Poll::Ready(Some(Err(BodyError::ClientStalled)));
             }
             self.pace.waits(deadlines);
             return Poll::Pending;
@@ -145,7 +134,7 @@ impl Streaming {
                 self.client.read_whole();
                 Poll::Ready(None)
             }
-            Some(Err(_)) => self.fail(BodyError::Client),
+            Some(Err(_)) => Poll::Ready(Some(Err(BodyError::Client))),
             Some(Ok(frame)) => {
                 if self.inner.is_end_stream() {
                     self.client.read_whole();
@@ -153,7 +142,7 @@ impl Streaming {
                 if let Some(data) = frame.data_ref()
                     && let Err(error) = self.count(data)
                 {
-                    return self.fail(error);
+                    return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(Some(Ok(filter_trailers(frame, &self.served))))
             }
@@ -219,7 +208,8 @@ fn filter_trailers(frame: Frame<Bytes>, served: &Served) -> Frame<Bytes> {
 /// ends, and is driven here. A client that goes away drops both, and with them the upstream's
 /// request.
 pub(crate) struct UpstreamBody {
-    inner: Incoming,
+    /// How much is left, where that is known.
+    left: Option<u64>,
     /// Whether the client sees by its framing where it ends.
     framed: bool,
     /// Why it broke off; told only after everything before has been written to the client.
@@ -231,18 +221,17 @@ pub(crate) struct UpstreamBody {
 impl UpstreamBody {
     /// The body of a response that came over `lease`, to a request of this version.
     pub(crate) fn new(
-        inner: Incoming,
         lease: Lease,
         version: Version,
         client: Rc<Client>,
         served: Rc<Served>,
     ) -> Self {
-        let ended = inner.is_end_stream();
+        let left = lease.left();
         *client.lease.borrow_mut() = Some(lease);
         // HTTP/1.0 has no chunks: what has no length ends with the connection.
-        let framed = version != Version::HTTP_10 || inner.size_hint().exact().is_some();
-        let body = Self { inner, framed, broken: false, client, served };
-        if ended {
+        let framed = version != Version::HTTP_10 || left.is_some();
+        let body = Self { left, framed, broken: false, client, served };
+        if body.is_end_stream() {
             body.give_back();
         }
         body
@@ -279,14 +268,21 @@ impl UpstreamBody {
         Poll::Pending
     }
 
-    fn poll_inner(
+    fn poll_upstream(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut *self.client.lease.borrow_mut() {
-            Some(lease) => lease.poll_body(&mut self.inner, cx),
-            None => Pin::new(&mut self.inner).poll_frame(cx),
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let mut lease = self.client.lease.borrow_mut();
+        let Some(lease) = &mut *lease else { return Poll::Ready(None) };
+        let polled = lease.poll_frame(cx);
+        match polled {
+            Poll::Pending => {
+                let timeout = lease.upstream().read_timeout;
+                self.client.deadlines.start(Wait::Upstream, timeout);
+            }
+            Poll::Ready(_) => self.left = lease.left(),
         }
+        polled
     }
 }
 
@@ -301,14 +297,11 @@ impl Body for UpstreamBody {
         if self.broken {
             return Poll::Ready(Some(Err(BodyError::Upstream)));
         }
-        let Poll::Ready(frame) = self.poll_inner(cx) else {
+        let Poll::Ready(frame) = self.poll_upstream(cx) else {
             if self.client.deadlines.passed(Wait::Upstream) {
                 self.end_visibly();
                 self.give_up();
                 return Poll::Ready(Some(Err(BodyError::UpstreamStalled)));
-            }
-            if let Some(lease) = &*self.client.lease.borrow() {
-                self.client.deadlines.start(Wait::Upstream, lease.upstream().read_timeout);
             }
             return Poll::Pending;
         };
@@ -320,7 +313,7 @@ impl Body for UpstreamBody {
             }
             Some(Err(_)) => self.break_off(cx),
             Some(Ok(frame)) => {
-                if self.inner.is_end_stream() {
+                if self.is_end_stream() {
                     self.give_back();
                 }
                 Poll::Ready(Some(Ok(filter_trailers(frame, &self.served))))
@@ -329,11 +322,11 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.left == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

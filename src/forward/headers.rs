@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request, response};
 
 use crate::headers::{
     self, HopByHop, X_ACCEL_BUFFERING, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER,
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
 };
+use crate::http1::fields;
 use crate::plan::{HostPolicy, TrustedProxies};
 use crate::plugin::Cx;
 use crate::screen;
@@ -53,52 +55,64 @@ pub(crate) struct Passage<'a> {
     pub(crate) expects_continue: bool,
 }
 
-/// Writes the header fields of the request that goes upstream into an empty map. The client's keep
-/// their order; those that keygate sets stand at the end, and nothing that the client sent can
-/// remove them.
-pub(crate) fn upstream_headers(
-    mut sent: HeaderMap,
+/// Writes the head of the request that goes upstream. The client's fields keep their order; those
+/// that keygate sets stand at the end, and nothing that the client sent can remove them.
+pub(crate) fn write_head(
+    out: &mut Vec<u8>,
     head: &request::Parts,
     host_sent: Option<&HeaderValue>,
     passage: &Passage<'_>,
     cx: &Cx,
-) -> HeaderMap {
-    sent.reserve(head.headers.len() + OWN_FIELDS);
+) {
+    write_request_line(out, head);
+    let mut field = |name: &HeaderName, value: &[u8]| fields::write_one(out, name, value);
     if let Some(host) = host_sent {
-        sent.insert(HOST, host.clone());
+        field(&HOST, host.as_bytes());
     }
     let hop_by_hop = HopByHop::of(&head.headers);
     for (name, value) in &head.headers {
         if !hop_by_hop.contains(name) && !is_own(name, passage.framing) {
-            sent.append(name, value.clone());
+            field(name, value.as_bytes());
         }
     }
     match passage.framing {
         Framing::None => {}
         Framing::Length(length) => {
-            sent.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            field(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
         }
-        Framing::Chunked => {
-            sent.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
+        Framing::Chunked => field(&TRANSFER_ENCODING, b"chunked"),
     }
     if passage.websocket {
-        sent.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        sent.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        field(&CONNECTION, b"upgrade");
+        field(&UPGRADE, b"websocket");
     } else if headers::lists(&head.headers, &TE, "trailers") {
-        sent.insert(CONNECTION, HeaderValue::from_static("te"));
-        sent.insert(TE, HeaderValue::from_static("trailers"));
+        field(&CONNECTION, b"te");
+        field(&TE, b"trailers");
     }
     if passage.expects_continue {
-        sent.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        field(&EXPECT, b"100-continue");
     }
-    forwarded(&mut sent, &head.headers, passage);
-    identity(&mut sent, cx);
-    sent
+    forwarded(&mut field, &head.headers, passage);
+    for (name, value) in
+        [(X_CONSUMER_USERNAME, &cx.consumer), (X_CREDENTIAL_IDENTIFIER, &cx.key_id)]
+    {
+        // What is no value of a field stands in none.
+        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
+            field(&name, value.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
-/// How many fields [`upstream_headers`] adds at most.
-const OWN_FIELDS: usize = 12;
+/// The method, and the target without scheme and authority; what is left stays byte for byte.
+pub(super) fn write_request_line(out: &mut Vec<u8>, head: &request::Parts) {
+    let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    // `http://host?query` has an empty path, which is `/` (RFC 3986, section 6.2.3).
+    let slash = if target.starts_with('/') || target == "*" { "" } else { "/" };
+    for part in [head.method.as_str(), " ", slash, target, " HTTP/1.1\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
 
 /// Fields that keygate writes anew.
 fn is_own(name: &HeaderName, framing: Framing) -> bool {
@@ -118,54 +132,26 @@ fn is_own(name: &HeaderName, framing: Framing) -> bool {
 
 /// What [`screen::disown`] left of `X-Forwarded-*` came from a trusted proxy, and is added to;
 /// otherwise keygate is the first that the client met.
-fn forwarded(sent: &mut HeaderMap, came: &HeaderMap, passage: &Passage<'_>) {
-    let (came_through, proto, host) = match passage.trusted {
-        true => (
-            joined(came, &X_FORWARDED_FOR),
-            came.get(X_FORWARDED_PROTO).cloned(),
-            came.get(X_FORWARDED_HOST),
-        ),
-        false => (None, None, None),
-    };
-    if let Some(through) = append(came_through, passage.peer) {
-        sent.insert(X_FORWARDED_FOR, through);
+fn forwarded(field: &mut impl FnMut(&HeaderName, &[u8]), came: &HeaderMap, passage: &Passage<'_>) {
+    let said = |name| if passage.trusted { came.get(name) } else { None };
+    match (said(X_FORWARDED_FOR), passage.peer) {
+        (None, None) => {}
+        (None, Some(peer)) => field(&X_FORWARDED_FOR, peer.as_bytes()),
+        (Some(_), peer) => {
+            // A list may be one field or several (RFC 9110, section 5.3).
+            let through = came.get_all(X_FORWARDED_FOR).iter().chain(peer);
+            let through: Vec<_> = through.map(HeaderValue::as_bytes).collect();
+            field(&X_FORWARDED_FOR, &through.join(&b", "[..]));
+        }
     }
-    sent.insert(X_FORWARDED_PROTO, proto.unwrap_or(HeaderValue::from_static("http")));
-    if let Some(host) = host.or(passage.host) {
-        sent.insert(X_FORWARDED_HOST, host.clone());
+    field(&X_FORWARDED_PROTO, said(X_FORWARDED_PROTO).map_or(b"http", HeaderValue::as_bytes));
+    if let Some(host) = said(X_FORWARDED_HOST).or(passage.host) {
+        field(&X_FORWARDED_HOST, host.as_bytes());
     }
     if let Some(client) = passage.client {
-        sent.insert(X_REAL_IP, client.clone());
+        field(&X_REAL_IP, client.as_bytes());
     }
-    sent.insert(X_REQUEST_ID, passage.request_id.clone());
-}
-
-/// All values of a list field as one (RFC 9110, section 5.3).
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    headers
-        .get_all(name)
-        .iter()
-        .cloned()
-        .reduce(|list, value| append(Some(list), Some(&value)).unwrap_or(value))
-}
-
-fn append(list: Option<HeaderValue>, last: Option<&HeaderValue>) -> Option<HeaderValue> {
-    match (list, last) {
-        (Some(list), Some(last)) => {
-            // Two values with a comma between them are a value.
-            HeaderValue::from_bytes(&[list.as_bytes(), b", ", last.as_bytes()].concat()).ok()
-        }
-        (list, last) => list.or(last.cloned()),
-    }
-}
-
-fn identity(sent: &mut HeaderMap, cx: &Cx) {
-    let fields = [(X_CONSUMER_USERNAME, &cx.consumer), (X_CREDENTIAL_IDENTIFIER, &cx.key_id)];
-    for (name, value) in fields {
-        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
-            sent.insert(name, value);
-        }
-    }
+    field(&X_REQUEST_ID, passage.request_id.as_bytes());
 }
 
 /// The client's address: the peer's, or, where the peer is a trusted proxy, the last address of

@@ -64,9 +64,12 @@ fn check_sent(request: &str, change: impl Fn(&mut Passage<'_>), expected: &str) 
     };
     change(&mut passage);
     let cx = Cx { client: None, now: Instant::now(), consumer: Some("al".into()), key_id: None };
-    let sent = upstream_headers(HeaderMap::new(), &head, Some(&host), &passage, &cx);
-    let expected = expected.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
-    assert_eq!(lines(&sent), expected, "{request}");
+    let mut sent = Vec::new();
+    write_head(&mut sent, &head, Some(&host), &passage, &cx);
+    let expected: Vec<_> = expected.lines().map(str::trim_start).collect();
+    let line = format!("{} {} HTTP/1.1", head.method, head.uri);
+    let expected = format!("{line}\r\n{}\r\n\r\n", expected.join("\r\n"));
+    assert_eq!(String::from_utf8(sent).unwrap(), expected, "{request}");
 }
 
 /// What keygate says of a peer that is not trusted.
@@ -122,6 +125,23 @@ fn the_request_keeps_its_fields_and_keygate_says_its_own_at_the_end() {
             {OWN}"
         ),
     );
+}
+
+#[test]
+fn the_target_is_sent_as_it_came_but_for_what_names_the_host() {
+    for (target, sent) in [
+        ("/a%2Fb//?c=%20&d", "/a%2Fb//?c=%20&d"),
+        ("http://a.test/b?c", "/b?c"),
+        ("http://a.test", "/"),
+        ("http://a.test?b=c", "/?b=c"),
+        ("http://user@a.test/b", "/b"),
+        ("*", "*"),
+    ] {
+        let head = sample::head(&format!("OPTIONS {target}"));
+        let mut out = Vec::new();
+        write_request_line(&mut out, &head);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("OPTIONS {sent} HTTP/1.1\r\n"));
+    }
 }
 
 #[test]

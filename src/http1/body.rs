@@ -14,6 +14,9 @@ const MAX_TRAILERS: usize = 16 * 1024;
 /// is somebody's joke (CVE-2023-39326).
 const MAX_EXTENSIONS: usize = 16 * 1024;
 
+/// What nearly always follows the last piece of a body in chunks.
+const LAST: &[u8] = b"\r\n0\r\n\r\n";
+
 /// What is next in a body.
 #[derive(Debug)]
 pub(crate) enum Decoded {
@@ -116,6 +119,11 @@ impl Decoder {
                     let data = take(bytes, left);
                     if *left == 0 {
                         self.at = At::ChunkEnd;
+                        // Whoever knows with the last piece that it is the last can end at once.
+                        if bytes.starts_with(LAST) {
+                            bytes.advance(LAST.len());
+                            self.at = At::End;
+                        }
                     }
                     return Ok(Decoded::Data(data));
                 }

@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,12 +19,12 @@ use super::client_io::ClientIo;
 use super::clock::{Deadlines, Wait};
 use super::tunnel::Tunnel;
 use super::worker::Worker;
-use crate::forward::{self, interim::Interim};
+use crate::forward;
 use crate::observe::record::Record;
 use crate::pipeline;
 use crate::reply::{Asked, Cause, ErrorStyle, Reply};
 use crate::socket::{SharedSocket, Socket};
-use crate::upstream::pool::Lease;
+use crate::upstream::lease::Lease;
 
 /// How much of a message is buffered beyond the longest head.
 const BUFFER_SIZE: usize = 64 * 1024;
@@ -60,8 +59,8 @@ pub(crate) struct Client {
     pub(crate) lease: RefCell<Option<Lease>>,
     /// What takes the place of HTTP after a `101`.
     tunnel: RefCell<Option<Tunnel>>,
-    /// What the upstream said before its response.
-    pub(crate) interim: Arc<Interim>,
+    /// Whether the upstream has said `100 Continue`.
+    pub(crate) body_is_wanted: Cell<bool>,
     /// What waits to be written between two responses: informational ones, or a refusal of what is
     /// no request.
     pub(super) hints: RefCell<Vec<u8>>,
@@ -96,7 +95,7 @@ impl Client {
             unread: Cell::new(true),
             lease: RefCell::default(),
             tunnel: RefCell::default(),
-            interim: Arc::default(),
+            body_is_wanted: Cell::default(),
             hints: RefCell::default(),
             heads: Cell::default(),
             owed: Cell::new(false),
@@ -122,7 +121,7 @@ impl Client {
         self.owed.set(true);
         self.unread.set(true);
         self.deadlines.set(Wait::Look, LOOK_INTERVAL);
-        self.interim.reset();
+        self.body_is_wanted.set(false);
         self.deadlines.clear(Wait::Request);
         seen.is_some()
     }
@@ -147,11 +146,12 @@ impl Client {
     /// Goes on with an upload while the client takes nothing of the response: hyper asks for no
     /// more of a response that it cannot write, and the request's body moves only when that is
     /// asked for. A client that sends everything before it reads anything would wait for ever.
-    fn drive_upload(&self, cx: &Context<'_>) {
+    fn drive_upload(&self, cx: &mut Context<'_>) {
         if self.deadlines.is_set(Wait::Write)
             && let Some(lease) = &mut *self.lease.borrow_mut()
         {
-            lease.drive(cx);
+            // Whoever reads the response is told that it broke off.
+            let _ = lease.drive(cx);
         }
     }
 

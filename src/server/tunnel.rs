@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, split};
 use super::clock::{Deadlines, Wait};
 use crate::observe::record::Record;
 use crate::socket::SharedSocket;
-use crate::upstream::pool::Lease;
+use crate::upstream::lease::Lease;
 
 /// An upstream's connection that has switched protocols, waiting for the client's.
 pub(crate) struct Tunnel {
@@ -39,7 +39,7 @@ impl Tunnel {
         deadlines: &Rc<Deadlines>,
     ) {
         let timeout = self.lease.upstream().read_timeout;
-        let (upstream, late, _slot) = self.lease.into_stream().await;
+        let (upstream, late, _slot) = self.lease.into_stream();
         let (client_read, mut client_write) = split(Watched::new(client, deadlines, timeout));
         let upstream = Watched::new(upstream, deadlines, timeout);
         let received = Rc::clone(&upstream.received);

@@ -14,7 +14,8 @@ use super::clock::Clock;
 use crate::observe::access_log::AccessLog;
 use crate::plan::{ListenAddr, Plan};
 use crate::socket::is_out_of_descriptors;
-use crate::upstream::pool::{Lease, Pool};
+use crate::upstream::lease::Lease;
+use crate::upstream::pool::Pool;
 
 /// What a request is served by: one plan from its start to its end.
 pub(crate) struct Served {

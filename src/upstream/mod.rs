@@ -1,8 +1,10 @@
-//! Upstreams: choosing an address, connecting, keeping connections.
+//! Upstreams: choosing an address, connecting, sending a request and reading its response, keeping
+//! connections.
 
 pub(crate) mod balance;
 pub(crate) mod connect;
-mod lines;
+pub(crate) mod connection;
+mod head;
+pub(crate) mod lease;
 pub(crate) mod pool;
-mod stream;
-mod waker;
+mod upload;

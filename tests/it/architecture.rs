@@ -79,9 +79,10 @@ fn only_reply_chooses_a_status() {
         assert!(makers.iter().all(|name| name == "reply.rs"), "{maker}: {makers:?}");
     }
     let named = holders(&code, "StatusCode::");
-    // They ask whether a status is 101 or 103, and log what was answered.
-    let ask = ["forward/headers.rs", "forward/interim.rs", "forward/mod.rs", "pipeline.rs"];
-    let ask = [&ask[..], &["observe/record.rs", "reply.rs", "server/connection.rs"]].concat();
+    // They ask whether a status is 101 or 103 or has no body, and log what was answered.
+    let ask = ["forward/headers.rs", "forward/mod.rs", "pipeline.rs", "upstream/connection.rs"];
+    let more = ["observe/record.rs", "reply.rs", "server/connection.rs", "upstream/head.rs"];
+    let ask = [ask, more].concat();
     assert!(named.iter().all(|name| ask.contains(&&**name)), "{named:?}");
 }
 

@@ -1,0 +1,257 @@
+//! A connection to an upstream: a request goes out while its response comes in.
+//!
+//! There is no task and no channel in it. Whoever sends the request polls it, and is woken by its
+//! socket.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode, response};
+use hyper::body::Frame;
+use tokio::io::AsyncReadExt;
+
+use super::head;
+use super::upload::{Cut, Upload};
+use crate::forward::body::{BodyError, RequestBody};
+use crate::forward::headers::Framing;
+use crate::http1::body::{Decoded, Decoder};
+use crate::socket::Socket;
+
+/// How much is read at a time, unless more is known to come; and then at most.
+const READ_SIZE: usize = 8 * 1024;
+const LARGE_READ_SIZE: usize = 64 * 1024;
+
+/// With less room than this it is worth making some, even if no body is known to come.
+const MIN_ROOM: usize = 1024;
+
+/// What an upstream says to a request.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// It wants the body (`100 Continue`).
+    Continue,
+    /// What the response may mention (`103 Early Hints`).
+    Hints(HeaderMap),
+    /// The response, whose body follows.
+    Response(response::Parts),
+}
+
+/// Why there is no response, or not all of it.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The request's body broke off.
+    Body(BodyError),
+    /// The connection broke, or was closed.
+    Closed(io::Error),
+    /// What came is no response.
+    Malformed(&'static str),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body(error) => error.fmt(f),
+            Self::Closed(error) => error.fmt(f),
+            Self::Malformed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<Cut> for Broken {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Body(error) => Self::Body(error),
+            Cut::Socket(error) => Self::Closed(error),
+        }
+    }
+}
+
+/// A connection, and how far its request and response have come.
+pub(super) struct Connection {
+    socket: Socket,
+    /// What has come and was not taken yet.
+    read: BytesMut,
+    /// Whether the memory of `read` is larger than usual.
+    is_large: bool,
+    upload: Upload,
+    download: Download,
+    /// Whether the upstream has said anything to the request.
+    is_answering: bool,
+    /// Whether another request may follow.
+    keeps_alive: bool,
+}
+
+enum Download {
+    /// The head is awaited; so many bytes have been looked at.
+    Head { asked: Method, looked: usize },
+    /// The body comes, or has.
+    Body(Decoder),
+    /// Another protocol has the connection now.
+    Switched,
+}
+
+impl Connection {
+    /// A connection on which nothing has been said.
+    pub(super) fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            read: BytesMut::new(),
+            is_large: false,
+            upload: Upload::none(),
+            download: Download::Body(Decoder::length(0)),
+            is_answering: false,
+            keeps_alive: true,
+        }
+    }
+
+    /// Begins a request; polling for what the upstream says sends it.
+    pub(super) fn send(
+        &mut self,
+        asked: Method,
+        write_head: impl FnOnce(&mut Vec<u8>),
+        body: RequestBody,
+        framing: Framing,
+    ) {
+        self.upload.begin(write_head, body, framing);
+        self.is_answering = false;
+        self.download = Download::Head { asked, looked: 0 };
+    }
+
+    /// Goes on with the request.
+    ///
+    /// # Errors
+    /// It cannot be sent to its end.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        if !self.upload.is_over()
+            && let Poll::Ready(sent) = self.upload.poll(&mut self.socket, cx)
+        {
+            sent?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with the request, and takes what the upstream says to it.
+    pub(super) fn poll_said(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut empty: impl FnMut() -> HeaderMap,
+    ) -> Poll<Result<Said, Broken>> {
+        self.drive(cx)?;
+        loop {
+            let Download::Head { asked, looked } = &mut self.download else {
+                return Poll::Ready(Err(Broken::Malformed("no request was sent")));
+            };
+            let taken = head::take(&mut self.read, looked, asked, &mut empty);
+            if let Some(head) = taken.map_err(Broken::Malformed)? {
+                if let Some(said) = self.take_head(head) {
+                    return Poll::Ready(Ok(said));
+                }
+            } else if ready!(self.poll_read(cx)).map_err(Broken::Closed)? == 0 {
+                let error = io::Error::new(ErrorKind::UnexpectedEof, "closed without a response");
+                return Poll::Ready(Err(Broken::Closed(error)));
+            } else {
+                self.is_answering = true;
+            }
+        }
+    }
+
+    fn take_head(&mut self, head: head::Head) -> Option<Said> {
+        match head.parts.status {
+            StatusCode::CONTINUE => return Some(Said::Continue),
+            StatusCode::EARLY_HINTS => return Some(Said::Hints(head.parts.headers)),
+            StatusCode::SWITCHING_PROTOCOLS => self.download = Download::Switched,
+            status if status.is_informational() => return None,
+            _ => self.download = Download::Body(head.body),
+        }
+        self.keeps_alive = head.keeps_alive;
+        Some(Said::Response(head.parts))
+    }
+
+    /// Goes on with the request, and takes the next piece of the response's body.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        const NO_BODY: Broken = Broken::Malformed("the response's body is no valid one");
+        self.drive(cx)?;
+        loop {
+            let Download::Body(body) = &mut self.download else { return Poll::Ready(None) };
+            match body.next(&mut self.read).map_err(|_| NO_BODY)? {
+                Decoded::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Decoded::Trailers(fields) => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(fields))));
+                }
+                Decoded::End => return Poll::Ready(None),
+                Decoded::Incomplete => {}
+            }
+            if ready!(self.poll_read(cx)).map_err(Broken::Closed)? == 0
+                && let Download::Body(body) = &mut self.download
+            {
+                let early = || Broken::Closed(ErrorKind::UnexpectedEof.into());
+                body.close().map_err(|_| early())?;
+            }
+        }
+    }
+
+    /// How much of the response's body is left, where that is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        match &self.download {
+            Download::Body(body) => body.left(),
+            _ => Some(0),
+        }
+    }
+
+    /// Whether the upstream has said anything to the request.
+    pub(super) fn is_answering(&self) -> bool {
+        self.is_answering
+    }
+
+    /// The request's body, if nothing of the request has gone out.
+    pub(super) fn take_back(&mut self) -> Option<RequestBody> {
+        self.upload.take_back()
+    }
+
+    /// Whether another request can be sent, as far as is known: not when the upstream closes the
+    /// connection, or was still being sent the last request when it had answered, or has said
+    /// something that nobody asked for.
+    pub(super) fn is_free(&self) -> bool {
+        let is_answered = matches!(&self.download, Download::Body(body) if body.is_at_end());
+        is_answered && self.keeps_alive && self.upload.is_over() && self.read.is_empty()
+    }
+
+    /// Whether the upstream has not closed the connection, nor said anything, while it was idle.
+    /// Most of the time asking whether there is anything to read is all it costs.
+    pub(super) fn is_still_free(&mut self, cx: &mut Context<'_>) -> bool {
+        self.socket.poll_read_ready(cx).is_pending() || self.poll_read(cx).is_pending()
+    }
+
+    /// Gives back the memory that only a large body needed.
+    pub(super) fn shrink(&mut self) {
+        if self.is_large {
+            self.read = BytesMut::new();
+            self.is_large = false;
+        }
+    }
+
+    /// The socket, and what has come behind the response's head.
+    pub(super) fn into_stream(self) -> (Socket, Bytes) {
+        (self.socket, self.read.freeze())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let ahead = match &self.download {
+            Download::Body(body) => usize::try_from(body.data_ahead()).unwrap_or(usize::MAX),
+            _ => 0,
+        };
+        let room = self.read.capacity() - self.read.len();
+        if room < if ahead > room { READ_SIZE } else { MIN_ROOM } {
+            let size = ahead.clamp(READ_SIZE, LARGE_READ_SIZE);
+            self.is_large |= size > READ_SIZE;
+            self.read.reserve(size);
+        }
+        pin!(self.socket.read_buf(&mut self.read)).poll(cx)
+    }
+}

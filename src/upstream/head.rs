@@ -1,0 +1,238 @@
+//! The head of a response; pure.
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, response};
+use hyper::ext::ReasonPhrase;
+
+use crate::headers::lists;
+use crate::http1::body::Decoder;
+use crate::http1::chunk::Extensions;
+use crate::http1::fields::{self, BodySaid};
+
+/// The longest head.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Why there is no head in what came.
+pub(super) type Malformed = &'static str;
+
+/// A head, and what follows it.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Status, reason and fields.
+    pub(super) parts: response::Parts,
+    /// Its body.
+    pub(super) body: Decoder,
+    /// Whether the connection can carry another request afterwards.
+    pub(super) keeps_alive: bool,
+}
+
+/// Takes a head out of the bytes that have come, if it is there as a whole: `looked` is how many of
+/// them have been looked at before. Its fields are put into `empty`.
+///
+/// # Errors
+/// It is none.
+pub(super) fn take(
+    bytes: &mut BytesMut,
+    looked: &mut usize,
+    asked: &Method,
+    empty: impl FnOnce() -> HeaderMap,
+) -> Result<Option<Head>, Malformed> {
+    skip_empty_lines(bytes);
+    let Some(end) = fields::end_of_head(bytes, *looked) else {
+        *looked = bytes.len();
+        return if bytes.len() > MAX_HEAD { Err(TOO_LONG) } else { Ok(None) };
+    };
+    *looked = 0;
+    if end > MAX_HEAD {
+        return Err(TOO_LONG);
+    }
+    let head = bytes.split_to(end).freeze();
+    if !fields::lines_end_alike(&head) {
+        return Err("the lines of the response's head end differently");
+    }
+    let parts = parse(&head, empty())?;
+    frame(parts, asked).map(Some)
+}
+
+const TOO_LONG: Malformed = "the response's head is too long";
+
+/// Empty lines before a response are no part of it.
+fn skip_empty_lines(bytes: &mut BytesMut) {
+    while let [b'\n', ..] | [b'\r', b'\n', ..] = bytes[..] {
+        let length = if bytes[0] == b'\n' { 1 } else { 2 };
+        let _ = bytes.split_to(length);
+    }
+}
+
+fn parse(head: &Bytes, empty: HeaderMap) -> Result<response::Parts, Malformed> {
+    const WHY: Malformed = "no valid HTTP/1 response";
+    let mut room = fields::room();
+    let mut parsed = httparse::Response::new(&mut []);
+    let status = httparse::ParserConfig::default()
+        .parse_response_with_uninit_headers(&mut parsed, head, &mut room)
+        .map_err(|error| match error {
+            httparse::Error::TooManyHeaders => "the response has too many fields",
+            _ => WHY,
+        })?;
+    let (httparse::Status::Complete(_), Some(code), Some(version)) =
+        (status, parsed.code, parsed.version)
+    else {
+        return Err(WHY);
+    };
+    let mut parts = Response::new(()).into_parts().0;
+    parts.status = StatusCode::from_u16(code).map_err(|_| WHY)?;
+    parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    parts.headers = fields::collect(head, parsed.headers, empty).ok_or(WHY)?;
+    let reason = parsed.reason.unwrap_or_default();
+    if Some(reason) != parts.status.canonical_reason()
+        && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
+    {
+        parts.extensions.insert(reason);
+    }
+    Ok(parts)
+}
+
+/// Where the body ends (RFC 9112, section 6.3).
+fn frame(mut parts: response::Parts, asked: &Method) -> Result<Head, Malformed> {
+    let BodySaid { length, chunked } =
+        BodySaid::by(&parts.headers).ok_or("the response says in no valid way how long it is")?;
+    let is_old = parts.version == Version::HTTP_10;
+    if is_old && chunked {
+        return Err("an HTTP/1.0 response has no chunks");
+    }
+    let has_none = *asked == Method::HEAD
+        || parts.status.is_informational()
+        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = match length {
+        _ if has_none => Decoder::length(0),
+        _ if chunked => Decoder::chunked(Extensions::Any),
+        Some(length) => Decoder::length(length),
+        None => Decoder::until_close(),
+    };
+    if let Some(length) = length
+        && parts.headers.get_all(http::header::CONTENT_LENGTH).iter().nth(1).is_some()
+    {
+        parts.headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let keeps_alive = match is_old {
+        true => lists(&parts.headers, &CONNECTION, "keep-alive"),
+        false => !lists(&parts.headers, &CONNECTION, "close"),
+    };
+    // Two framings may be the work of whoever had a hand in one of them: what comes behind is not
+    // believed.
+    let is_framed_once = !(chunked && length.is_some());
+    let ends_by_itself = has_none || chunked || length.is_some();
+    Ok(Head { parts, body, keeps_alive: keeps_alive && is_framed_once && ends_by_itself })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::lines;
+
+    fn head(text: &str, asked: Method) -> Result<Head, Malformed> {
+        let mut bytes = BytesMut::from(text);
+        let taken = take(&mut bytes, &mut 0, &asked, HeaderMap::new)?;
+        Ok(taken.expect("a whole head"))
+    }
+
+    /// Status, length of the body if it is known, and whether the connection lives on.
+    #[track_caller]
+    fn check(text: &str, expected: Option<(u16, Option<u64>, bool)>) {
+        let text = format!("{text}\r\n\r\n");
+        let seen = head(&text, Method::GET).ok();
+        let seen =
+            seen.map(|head| (head.parts.status.as_u16(), head.body.left(), head.keeps_alive));
+        assert_eq!(seen, expected, "{text:?}");
+    }
+
+    #[test]
+    fn a_head_says_where_its_body_ends() {
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5", Some((200, Some(5), true)));
+        check("HTTP/1.1 200 OK\r\nContent-Length: 0", Some((200, Some(0), true)));
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", Some((200, None, true)));
+        check("HTTP/1.1 200 OK", Some((200, None, false)));
+        check("HTTP/1.1 204 No Content", Some((204, Some(0), true)));
+        check("HTTP/1.1 304 Not Modified\r\nContent-Length: 5", Some((304, Some(0), true)));
+        check("HTTP/1.1 103 Early Hints", Some((103, Some(0), true)));
+        check("HTTP/1.1 101 Switching Protocols", Some((101, Some(0), true)));
+        let of_head = head("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method::HEAD).unwrap();
+        assert!(of_head.body.is_at_end() && of_head.keeps_alive);
+        assert_eq!(lines(&of_head.parts.headers), "content-length: 5");
+    }
+
+    #[test]
+    fn a_connection_lives_on_if_both_sides_know_where_it_is() {
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: x, Close", {
+            Some((200, Some(5), false))
+        });
+        check("HTTP/1.0 200 OK\r\nContent-Length: 5", Some((200, Some(5), false)));
+        check("HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive", {
+            Some((200, Some(5), true))
+        });
+        let both = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked";
+        check(both, Some((200, None, false)));
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_told_from_what_follows_is_refused() {
+        for fields in [
+            "Content-Length: x",
+            "Content-Length: 5, 5",
+            "Content-Length: 5\r\nContent-Length: 6",
+            "Transfer-Encoding: gzip",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        ] {
+            check(&format!("HTTP/1.1 200 OK\r\n{fields}"), None);
+        }
+        check("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked", None);
+        let alike = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\nContent-Length: 5\r\n\r\n";
+        let fields = head(alike, Method::GET).unwrap().parts.headers;
+        assert_eq!(lines(&fields), "content-length: 5\na: b");
+    }
+
+    #[test]
+    fn what_is_no_head_is_refused() {
+        for wrong in [
+            "HTTP/1.1 200 OK\r\nA : b",
+            "HTTP/1.1 200 OK\r\nA: b\r\n c",
+            "HTTP/1.1 200 OK\r\nA: b\nC: d",
+            "HTTP/1.1 200 OK\nA: b",
+            "HTTP/1.1 200 OK\r\nA: \0",
+            "HTTP/1.1 200 OK\r\nA",
+            "HTTP/1.1 20 OK",
+            "HTTP/1.1 1000 OK",
+            "HTTP/1.1 099 OK",
+            "HTTP/2.0 200 OK",
+            "HTTP/1.2 200 OK",
+            "http/1.1 200 OK",
+            "GET / HTTP/1.1",
+            "x",
+        ] {
+            check(wrong, None);
+        }
+        check(&format!("HTTP/1.1 200 OK{}", "\r\nA: b".repeat(fields::MAX_FIELDS + 1)), None);
+        check(&format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD)), None);
+        // No end need come for that.
+        let mut endless = BytesMut::from(&*"b".repeat(MAX_HEAD + 1));
+        assert!(take(&mut endless, &mut 0, &Method::GET, HeaderMap::new).is_err());
+    }
+
+    #[test]
+    fn a_head_comes_in_pieces_and_leaves_what_follows() {
+        let text = "\r\n\nHTTP/1.1 200 Fine\r\nA: b\r\n\r\nbody";
+        let (mut bytes, mut looked, mut taken) = (BytesMut::new(), 0, None);
+        for byte in text.bytes() {
+            bytes.extend_from_slice(&[byte]);
+            if taken.is_none() {
+                taken = take(&mut bytes, &mut looked, &Method::GET, HeaderMap::new).unwrap();
+            }
+        }
+        let parts = taken.expect("a head").parts;
+        assert_eq!(lines(&parts.headers), "a: b");
+        assert_eq!(parts.extensions.get::<ReasonPhrase>().unwrap().as_bytes(), b"Fine");
+        assert_eq!(&bytes[..], b"body");
+    }
+}

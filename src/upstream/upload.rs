@@ -1,0 +1,222 @@
+//! A request on its way to the upstream.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use hyper::body::{Body, Frame};
+use tokio::io::AsyncWrite;
+
+use crate::forward::body::{BodyError, RequestBody};
+use crate::forward::headers::Framing;
+use crate::http1::{chunk, fields};
+use crate::socket::Socket;
+
+/// What ends a chunk, and the chunks.
+const CRLF: &[u8] = b"\r\n";
+const LAST_CHUNK: &[u8] = b"0\r\n";
+
+/// Why a request cannot be sent to its end.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// Its body broke off.
+    Body(BodyError),
+    /// The connection cannot be written to.
+    Socket(io::Error),
+}
+
+/// A request that is being sent, or has been.
+pub(super) struct Upload {
+    /// The head, or the line before a chunk, and how much of it has gone out.
+    text: Vec<u8>,
+    written: usize,
+    /// A piece of the body that goes out behind it.
+    data: Bytes,
+    /// The end of a chunk, behind that.
+    tail: &'static [u8],
+    body: RequestBody,
+    /// How the rest of the body is framed; none once its end is among the above.
+    framing: Option<Framing>,
+    /// Whether any byte has gone out.
+    is_begun: bool,
+    /// Whether the upstream reads no more.
+    is_unheard: bool,
+    /// Why the body broke off. It must not be asked for more: that there is no more would look like
+    /// its end.
+    broken_off: Option<BodyError>,
+}
+
+impl Upload {
+    /// Nothing is to be sent.
+    pub(super) fn none() -> Self {
+        Self {
+            text: Vec::new(),
+            written: 0,
+            data: Bytes::new(),
+            tail: b"",
+            body: RequestBody::none(),
+            framing: None,
+            is_begun: false,
+            is_unheard: false,
+            broken_off: None,
+        }
+    }
+
+    /// A request: `write_head` writes its head.
+    pub(super) fn begin(
+        &mut self,
+        write_head: impl FnOnce(&mut Vec<u8>),
+        body: RequestBody,
+        framing: Framing,
+    ) {
+        self.text.clear();
+        self.written = 0;
+        write_head(&mut self.text);
+        self.body = body;
+        self.framing = Some(framing).filter(|framing| !framing.is_empty());
+        self.is_begun = false;
+    }
+
+    /// Whether all of it has gone out.
+    pub(super) fn is_over(&self) -> bool {
+        self.framing.is_none() && self.is_written()
+    }
+
+    /// The body, if nothing of the request has gone out.
+    pub(super) fn take_back(&mut self) -> Option<RequestBody> {
+        // A piece that was taken out of the body cannot be put back.
+        let is_whole = !self.is_begun && self.data.is_empty();
+        is_whole.then(|| std::mem::replace(&mut self.body, RequestBody::none()))
+    }
+
+    /// Sends as much as goes.
+    ///
+    /// An upstream that answers before it has read the whole request, and closes, resets the
+    /// connection under whoever is still writing. That is no error here: the answer may be there
+    /// to be read (RFC 9112, section 9.6), and reading tells how the connection ended.
+    pub(super) fn poll(
+        &mut self,
+        socket: &mut Socket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Cut>> {
+        while !self.is_unheard {
+            let next = self.poll_next(cx);
+            if let Poll::Ready(Err(error)) = next {
+                self.broken_off = Some(error);
+                return Poll::Ready(Err(Cut::Body(error)));
+            }
+            if self.is_written() {
+                return next.map_err(Cut::Body);
+            }
+            match ready!(self.poll_write(socket, cx)) {
+                Ok(()) => {}
+                Err(error) if is_closed(error.kind()) => self.is_unheard = true,
+                Err(error) => return Poll::Ready(Err(Cut::Socket(error))),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn is_written(&self) -> bool {
+        self.written == self.text.len() && self.data.is_empty() && self.tail.is_empty()
+    }
+
+    /// Takes the next piece of the body, if there is room for it. Ready when there is nothing to
+    /// wait for.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        if let Some(error) = self.broken_off {
+            return Poll::Ready(Err(error));
+        }
+        while let Some(framing) = self.framing
+            && self.data.is_empty()
+            && self.tail.is_empty()
+        {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?;
+            self.take(framing, frame)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Puts a piece of the body, or its end, behind what has gone out.
+    fn take(&mut self, framing: Framing, frame: Option<Frame<Bytes>>) -> Result<(), BodyError> {
+        if self.written == self.text.len() {
+            self.text.clear();
+            self.written = 0;
+        }
+        let frame = match frame.map(Frame::into_data) {
+            Some(Ok(data)) if data.is_empty() => return Ok(()),
+            Some(Ok(data)) => return self.take_data(framing, data),
+            Some(Err(frame)) => frame.into_trailers().ok(),
+            None => None,
+        };
+        self.end();
+        match framing {
+            Framing::Chunked => {
+                self.text.extend_from_slice(LAST_CHUNK);
+                fields::write(&mut self.text, &frame.unwrap_or_default());
+                self.text.extend_from_slice(CRLF);
+                Ok(())
+            }
+            // What follows on this connection must not be taken for the rest.
+            Framing::Length(left) if left > 0 => Err(BodyError::Client),
+            Framing::Length(_) | Framing::None => Ok(()),
+        }
+    }
+
+    fn take_data(&mut self, framing: Framing, data: Bytes) -> Result<(), BodyError> {
+        match framing {
+            Framing::Chunked => {
+                chunk::write_size(&mut self.text, data.len());
+                self.tail = CRLF;
+            }
+            Framing::Length(left) => {
+                let left = left.checked_sub(data.len() as u64).ok_or(BodyError::Client)?;
+                self.framing = Some(Framing::Length(left));
+                if left == 0 {
+                    self.end();
+                }
+            }
+            Framing::None => return Err(BodyError::Client),
+        }
+        self.data = data;
+        Ok(())
+    }
+
+    /// The end of the body is known. Nothing of the client's may be held by a connection that waits
+    /// for the next request.
+    fn end(&mut self) {
+        self.framing = None;
+        self.body = RequestBody::none();
+    }
+
+    fn poll_write(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let text = &self.text[self.written..];
+        let mut socket = Pin::new(socket);
+        let count = ready!(if self.data.is_empty() && self.tail.is_empty() {
+            socket.poll_write(cx, text)
+        } else {
+            let slices = [text, &self.data, self.tail].map(IoSlice::new);
+            let first = usize::from(text.is_empty());
+            socket.as_mut().poll_write_vectored(cx, &slices[first..])
+        })?;
+        if count == 0 {
+            return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+        }
+        self.is_begun = true;
+        self.advance(count);
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, count: usize) {
+        let of_text = count.min(self.text.len() - self.written);
+        self.written += of_text;
+        let of_data = (count - of_text).min(self.data.len());
+        self.data.advance(of_data);
+        self.tail = &self.tail[count - of_text - of_data..];
+    }
+}
+
+fn is_closed(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}
