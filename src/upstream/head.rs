@@ -1,6 +1,6 @@
 //! The head of a response; pure.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, response};
 use hyper::ext::ReasonPhrase;
@@ -39,6 +39,11 @@ pub(super) fn take(
     empty: impl FnOnce() -> HeaderMap,
 ) -> Result<Option<Head>, Malformed> {
     skip_empty_lines(bytes);
+    let is_begun = bytes.iter().zip(START).all(|(byte, start)| byte == start);
+    // A CR may be the beginning of an empty line.
+    if !is_begun && bytes[..] != *b"\r" {
+        return Err(WHY);
+    }
     let Some(end) = fields::end_of_head(bytes, *looked) else {
         *looked = bytes.len();
         return if bytes.len() > MAX_HEAD { Err(TOO_LONG) } else { Ok(None) };
@@ -55,18 +60,27 @@ pub(super) fn take(
     frame(parts, asked).map(Some)
 }
 
+/// What every response begins with: what does not is no HTTP, and its end need not be waited for.
+const START: &[u8] = b"HTTP/1.";
+
+/// How many empty lines there may be before a response.
+const MAX_EMPTY_LINES: usize = 2;
+
+const WHY: Malformed = "no valid HTTP/1 response";
 const TOO_LONG: Malformed = "the response's head is too long";
 
 /// Empty lines before a response are no part of it.
 fn skip_empty_lines(bytes: &mut BytesMut) {
-    while let [b'\n', ..] | [b'\r', b'\n', ..] = bytes[..] {
-        let length = if bytes[0] == b'\n' { 1 } else { 2 };
-        let _ = bytes.split_to(length);
+    for _ in 0..MAX_EMPTY_LINES {
+        match bytes[..] {
+            [b'\n', ..] => bytes.advance(1),
+            [b'\r', b'\n', ..] => bytes.advance(2),
+            _ => return,
+        }
     }
 }
 
 fn parse(head: &Bytes, empty: HeaderMap) -> Result<response::Parts, Malformed> {
-    const WHY: Malformed = "no valid HTTP/1 response";
     let mut room = fields::room();
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default()
@@ -208,6 +222,7 @@ mod tests {
             "HTTP/2.0 200 OK",
             "HTTP/1.2 200 OK",
             "http/1.1 200 OK",
+            "\n\n\nHTTP/1.1 200 OK",
             "GET / HTTP/1.1",
             "x",
         ] {
@@ -216,8 +231,11 @@ mod tests {
         check(&format!("HTTP/1.1 200 OK{}", "\r\nA: b".repeat(fields::MAX_FIELDS + 1)), None);
         check(&format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD)), None);
         // No end need come for that.
-        let mut endless = BytesMut::from(&*"b".repeat(MAX_HEAD + 1));
-        assert!(take(&mut endless, &mut 0, &Method::GET, HeaderMap::new).is_err());
+        let long = format!("HTTP/1.1 200 {}", "b".repeat(MAX_HEAD));
+        for endless in ["x", "HTTP/2", "\r\n\r\n\r\n", &long] {
+            let taken = take(&mut endless.into(), &mut 0, &Method::GET, HeaderMap::new);
+            assert!(taken.is_err(), "{endless:.20}");
+        }
     }
 
     #[test]

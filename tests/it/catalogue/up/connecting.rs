@@ -60,8 +60,11 @@ pub(super) fn ended(stand: &mut Stand) {
         let ending = Ending::with(end);
         beside(stand, &[ending.address], "");
         answered(stand, 502, Duration::ZERO, LATE);
+        // A second connection for each: the first may have been lost by chance.
         let tries = ending.connections();
-        stand.holds(tries == 2, || format!("{end:?}: {tries} connections for two requests"));
+        stand.holds((2..=4).contains(&tries), || {
+            format!("{end:?}: {tries} connections for two requests")
+        });
         stand.anew();
     }
 }
