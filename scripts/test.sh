@@ -27,7 +27,7 @@ if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 
 fi
 
 step cargo fmt --check
-step rustfmt --check --edition 2024 fuzz/src/*.rs fuzz/fuzz_targets/*.rs
+step rustfmt --check --edition 2024 fuzz/src/*.rs fuzz/fuzz_targets/*.rs benches/*/src/*.rs
 step cargo clippy --locked --all-targets -- --deny warnings
 if cargo nextest --version >/dev/null 2>&1; then
   step cargo nextest run --locked --no-fail-fast

@@ -14,7 +14,6 @@ import threading
 import typing
 
 import measure
-from client import Client
 from proxies import Bench, Proxy
 
 RECORD = pathlib.Path(__file__).parents[1] / "budget.toml"
@@ -90,7 +89,7 @@ def cost(name, options, out):
         bench = Bench(folder, key_count=100, origin_port=Origin().port)
         proxy = Proxy("keygate", bench, options.keygate)
         key = {"valid": bench.keys[0], "wrong": bench.wrong_keys[0], "missing": None}[case.key]
-        client = Client(proxy.port, "/small", key, case.close, host="api.example.com")
+        client = bench.client(proxy, "/small", key, case.close, host="api.example.com")
         instructions = measure.per_request(measure.callgrind, proxy, client, REQUESTS, profile)["total"]
         calls = measure.per_request(measure.strace, proxy, client, REQUESTS, f"{out}/{name}.strace")
     calls = {call: round(count, 2) for call, count in calls.items() if count >= SELDOM}
@@ -145,9 +144,9 @@ def check(costs):
     recorded, theirs = read_record()
     if all([stays_within(recorded, name, measured) for name, measured in costs.items()]):
         return 0
-    print("\nA request costs more than recorded. `benches/instructions.sh 40` lists where the instructions go: run it on this commit and\n"
-          "on the one before. `benches/budget.sh show` lists the system calls. Where the cost is meant, `benches/budget.sh record`\n"
-          "records it, and the commit says what it buys.")
+    print("\nA request costs more than recorded. `benches/instructions.sh 40` lists where the instructions go: run it on this\n"
+          "commit and on the one before. `benches/budget.sh show` lists the system calls. Where the cost is meant,\n"
+          "`benches/budget.sh record` records it, and the commit says what it buys.")
     if theirs == made_with():
         return 1
     print(f"But this was measured with {made_with()}, and recorded with {theirs}: nothing can be said.")

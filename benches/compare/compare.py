@@ -1,9 +1,8 @@
-"""Compares keygate with nginx and HAProxy on this machine, and prints Markdown tables."""
+"""Compares keygate with other proxies on this machine, and prints Markdown tables."""
 
 import argparse
 import contextlib
 import csv
-import dataclasses
 import os
 import pathlib
 import platform
@@ -16,68 +15,98 @@ import tempfile
 import time
 
 import measure
-from client import Client
-from proxies import HERE, LOAD_CORE, PROXY_CORE, Bench, Proxy, version
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """What the load asks for, and what every answer must be."""
-
-    name: str
-    about: str
-    path: str = "/small"
-    key: str = "valid"  # or "wrong", "missing"
-    status: int = 200
-    key_count: int = 100
-    close: bool = False
-
-
-CASES = {case.name: case for case in (
-    Case("get", "a small GET with a valid key, kept-alive connections"),
-    Case("missing", "no key: 401", key="missing", status=401),
-    Case("invalid", "a wrong key: 401", key="wrong", status=401),
-    Case("connect", "a small GET with a valid key, a new connection for each request", close=True),
-    Case("body64k", "an answer of 64 KiB", path="/64k"),
-    Case("body1m", "an answer of 1 MiB", path="/1m"),
-    Case("keys100k", "a small GET, 100,000 keys, each used in turn", key_count=100_000),
-)}
+import report
+from cases import CASES, Variant
+from processes import LOAD_CORE, PROXY_CORE
+from proxies import HERE, MOST_USED, Bench, Proxy, most_clients
+from recipes import RECIPES, version
 
 
 def run_case(case, options, out):
     """Measures one case and returns its Markdown."""
     with tempfile.TemporaryDirectory(prefix="keygate-bench-") as folder, contextlib.ExitStack() as stack:
-        bench = Bench(folder, case.key_count)
-        stack.enter_context(bench.origin())
-        proxies = [Proxy(name, bench, options.keygate) for name in options.proxies]
+        proxies = contenders(case, options, pathlib.Path(folder), stack)
+        if case.kind == "streams":
+            return report.of_streams(case, measure_streams(case, proxies, options))
         for proxy in proxies:
             proxy.prove_equivalent()
-        results = {proxy.name: {} for proxy in proxies}
+        if case.kind == "idle":
+            return report.of_idle(case, measure_idle(case, proxies))
+        results = {proxy.label: {} for proxy in proxies}
         if options.rounds:
             measure_rounds(case, proxies, options, out, results)
-        if options.requests or options.idle:
+        if options.requests:
             count_costs(case, proxies, options, out, results)
-        return case_table(case, options, results)
+        return report.of_load(case, results)
+
+
+def contenders(case, options, folder, stack):
+    """The proxies of a case, and their origin: one for all, or one each where their keys are not the same."""
+    folder.chmod(0o755)  # nginx's worker is another user
+    variants = case.variants or [Variant(name, case.key_count) for name in options.proxies]
+    benches, proxies = {}, []
+    for variant in variants:
+        if variant.key_count not in benches:
+            bench = Bench(folder / str(variant.key_count), variant.key_count, case.query, case.kind == "streams")
+            if case.kind != "streams":
+                stack.enter_context(bench.origin())
+            benches[variant.key_count] = bench
+        name = "keygate" if case.variants else variant.label
+        proxies.append(Proxy(name, benches[variant.key_count], options.keygate, variant.label, variant.workers, case.cores))
+    return proxies
+
+
+def measure_idle(case, proxies):
+    """The memory of idle connections, one proxy at a time."""
+    results, count = {}, min(case.idle, most_clients() - 50)
+    for proxy in proxies:
+        client = proxy.bench.client(proxy, case.path, proxy.bench.keys[0])
+        results[proxy.label] = measure.idle_connection_bytes(proxy, client, count)
+        tell(f"{case.name}, {proxy.label}: {results[proxy.label]['answered Pss']:,.0f} bytes a connection")
+    return results
+
+
+def measure_streams(case, proxies, options):
+    """The delay of events, without a proxy and through each in turn, in rounds; the median of each figure."""
+    bench, rounds = proxies[0].bench, {"no proxy": []}
+    for _ in range(max(1, options.rounds)):
+        rounds["no proxy"].append(measure.streams(options.streams, case, options.seconds, bench))
+        for proxy in proxies:
+            with proxy.start() as process:
+                figures = measure.streams(options.streams, case, options.seconds, bench, proxy, process)
+            rounds.setdefault(proxy.label, []).append(figures)
+            tell(f"{case.name}, {proxy.label}: p99 {figures['p99_us'] / 1e3:.2f} ms, {figures['busy']:.1%} of a core")
+    return {name: medians(figures) for name, figures in rounds.items()}
+
+
+def medians(rounds):
+    """The median of each figure over the rounds."""
+    return {column: statistics.median(each[column] for each in rounds) for column in rounds[0]}
 
 
 def measure_rounds(case, proxies, options, out, results):
     """Runs all proxies at once, and loads them in turn, so that a change of the machine's pace meets all alike."""
-    rounds = {proxy.name: [] for proxy in proxies}
+    rounds = {proxy.label: [] for proxy in proxies}
+    connections = case.connections or options.connections
     with contextlib.ExitStack() as stack:
-        processes = {proxy.name: stack.enter_context(proxy.start()) for proxy in proxies}
+        processes = {proxy.label: stack.enter_context(proxy.start()) for proxy in proxies}
         for proxy in proxies:
-            measure.load(proxy, case, options.connections, 1)  # warm up: connections, caches, memory
+            measure.load(proxy, case, connections, 1)  # warm up: connections, caches, memory
         for number in range(options.rounds):
             for proxy in proxies:
-                figures = measure.round_figures(proxy, processes[proxy.name], case, options.connections, options.seconds)
-                rounds[proxy.name].append(figures)
-                tell(f"{case.name}, round {number + 1} of {options.rounds}, {proxy.name}: "
+                figures = measure.round_figures(proxy, processes[proxy.label], case, connections, options.seconds)
+                rounds[proxy.label].append(figures)
+                tell(f"{case.name}, round {number + 1} of {options.rounds}, {proxy.label}: "
                      f"{figures['cpu_us']:.2f} us a request, {figures['rate']:,.0f} requests/s")
         for proxy in proxies:
-            results[proxy.name]["memory"] = measure.memory_bytes(processes[proxy.name].pid)
+            results[proxy.label]["memory"] = measure.memory_bytes(processes[proxy.label].pid)["Pss"]
     for name, figures in rounds.items():
-        results[name].update({column: statistics.median(each[column] for each in figures) for column in figures[0]})
-        results[name]["ratios"] = [own["cpu_us"] / base["cpu_us"] for own, base in zip(figures, rounds[options.proxies[0]])]
+        results[name].update(medians(figures))
+        base = rounds[proxies[0].label]
+        results[name]["ratios"] = [own["cpu_us"] / first["cpu_us"] for own, first in zip(figures, base)]
+        if len(case.cores) > 1:
+            results[name]["speed_up"] = statistics.median(
+                first["cpu_us"] / (own["cpu_us"] * own["busiest"]) for own, first in zip(figures, base))
     write_rounds(out / f"{case.name}-rounds.csv", rounds)
 
 
@@ -91,58 +120,21 @@ def write_rounds(path, rounds):
 
 
 def count_costs(case, proxies, options, out, results):
-    """Counts instructions, system calls and the memory of idle connections, one proxy at a time."""
+    """Counts instructions and system calls, one proxy at a time."""
     for proxy in proxies:
-        result = results[proxy.name]
+        if not proxy.recipe.under_tools or len(proxy.bench.keys) > MOST_USED:
+            continue  # valgrind does not run it, or takes minutes to read so many keys
+        result = results[proxy.label]
         key = {"valid": proxy.bench.keys[0], "wrong": proxy.bench.wrong_keys[0], "missing": None}[case.key]
-        client = Client(proxy.port, case.path, key, case.close)
-        if options.idle and not case.close:
-            result["idle"] = measure.idle_connection_bytes(proxy, client, options.idle)
-        if options.requests:
-            profile = str(out / f"{case.name}-{proxy.name}.callgrind")
-            result["instructions"] = measure.per_request(measure.callgrind, proxy, client, options.requests, profile)["total"]
-            if options.functions:
-                result["costs"] = measure.costs(profile, options.requests, options.functions)
-            tell(f"{case.name}, {proxy.name}: {result['instructions']:,.0f} instructions a request")
-        if options.requests and options.system_calls:
-            calls = str(out / f"{case.name}-{proxy.name}.strace")
+        client = proxy.bench.client(proxy, case.path, key, case.close)
+        profile = str(out / f"{case.name}-{proxy.label}.callgrind")
+        result["instructions"] = measure.per_request(measure.callgrind, proxy, client, options.requests, profile)["total"]
+        if options.functions:
+            result["costs"] = measure.costs(profile, options.requests, options.functions)
+        tell(f"{case.name}, {proxy.label}: {result['instructions']:,.0f} instructions a request")
+        if options.system_calls:
+            calls = str(out / f"{case.name}-{proxy.label}.strace")
             result["calls"] = measure.per_request(measure.strace, proxy, client, options.requests, calls)
-
-
-def case_table(case, options, results):
-    """The Markdown of one case: the table, the system calls by name, and where the instructions went if asked for."""
-    columns = {
-        "CPU µs/request": lambda r: f"{r['cpu_us']:.2f}",
-        f"/ {options.proxies[0]} (range)": lambda r: f"**{statistics.median(r['ratios']):.2f}** "
-                                                    f"({min(r['ratios']):.2f} to {max(r['ratios']):.2f})",
-        "requests/s": lambda r: f"{r['rate']:,.0f}",
-        "p50 ms": lambda r: f"{r['p50_ms']:.2f}",
-        "p99 ms": lambda r: f"{r['p99_ms']:.2f}",
-        "core used": lambda r: f"{r['busy']:.0%}",
-        "memory MiB": lambda r: f"{r['memory'] / 2**20:.1f}",
-        "KiB/idle connection": lambda r: f"{r['idle'] / 1024:.1f}",
-        "instructions/request": lambda r: f"{r['instructions']:,.0f}",
-        "system calls/request": lambda r: f"{sum(r['calls'].values()):.2f}",
-    }
-    lines = [f"## {case.name}: {case.about}", "", "| | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
-    for name, result in results.items():
-        lines.append(f"| {name} | " + " | ".join(cell(column, result) for column in columns.values()) + " |")
-    for name, result in results.items():
-        calls = sorted(result.get("calls", {}).items(), key=lambda item: -item[1])
-        if calls:
-            lines += ["", f"System calls, {name}: " + ", ".join(f"{call} {n:.2f}" for call, n in calls if n >= 0.01)]
-        for title, listed in result.get("costs", {}).items():
-            lines += ["", f"Instructions per request, {name}, {title}:", ""]
-            lines += [f"    {cost:9,.0f}  {place[:120]}" for place, cost in listed]
-    return "\n".join(lines) + "\n"
-
-
-def cell(column, result):
-    """One figure, or nothing where it was not measured."""
-    try:
-        return column(result)
-    except KeyError:
-        return ""
 
 
 def machine(options):
@@ -161,12 +153,13 @@ def machine(options):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keygate", default=HERE.parents[1] / "target/release/keygate", type=pathlib.Path, help="the binary")
-    parser.add_argument("--proxies", default="nginx,haproxy,keygate", help="which, in this order; ratios are to the first")
+    parser.add_argument("--proxies", default="nginx,haproxy,keygate", help="which of " + ", ".join(RECIPES) + "; ratios are to the first")
     parser.add_argument("--cases", default="get", help="which of: all, " + ", ".join(CASES))
     parser.add_argument("--rounds", default=7, type=up_to(100), help="timed rounds; 0: none")
     parser.add_argument("--seconds", default=4, type=up_to(60), help="length of a round")
     parser.add_argument("--connections", default=64, type=up_to(1000))
-    parser.add_argument("--idle", default=2000, type=up_to(4000), help="idle connections whose memory is measured; 0: none")
+    parser.add_argument("--streams", default=HERE.parent / "streams/target/release/keygate-streams", type=pathlib.Path,
+                        help="the program that puts the load of the case `streams` on")
     parser.add_argument("--requests", default=1000, type=up_to(100_000), help="N: instructions are counted over N and 3N; 0: not at all")
     parser.add_argument("--no-system-calls", dest="system_calls", action="store_false", help="skip strace")
     parser.add_argument("--functions", default=0, type=up_to(1000), help="also list this many of the costliest functions")
@@ -174,7 +167,7 @@ def arguments():
     options.keygate = options.keygate.resolve()
     options.proxies = options.proxies.split(",")
     options.cases = list(CASES) if options.cases == "all" else options.cases.split(",")
-    if unknown := set(options.cases) - set(CASES) | set(options.proxies) - {"nginx", "haproxy", "keygate"}:
+    if unknown := set(options.cases) - set(CASES) | set(options.proxies) - set(RECIPES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     if "keygate" in options.proxies and not os.access(options.keygate, os.X_OK):
         parser.error(f"no binary at {options.keygate}: build it, or name it with --keygate")
@@ -210,10 +203,10 @@ def main():
     allow_open_files()
     out = HERE / "out" / time.strftime("%Y-%m-%dT%H-%M-%S")
     out.mkdir(parents=True, exist_ok=True)
-    with open(out / "report.md", "w") as report:
+    with open(out / "report.md", "w") as kept:
         for part in (machine(options), *(run_case(CASES[name], options, out) for name in options.cases)):
             print(part, flush=True)
-            print(part, file=report, flush=True)
+            print(part, file=kept, flush=True)
     tell(f"kept in {out}")
 
 

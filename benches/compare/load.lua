@@ -1,16 +1,22 @@
 -- wrk's script: sends the requests of one case in turn, and prints one line of figures at the end.
--- Arguments: a file with one key a line ("-" for no key), and "close" for a new connection per request.
+-- Arguments: a file with one key a line ("-" for no key); where the key goes, "header" or "query";
+-- and "close" for a new connection per request.
 
 local requests, turn = {}, 0
 
 function init(arguments)
-   if arguments[2] == "close" then wrk.headers["Connection"] = "close" end
-   if arguments[1] == "-" then
+   local keys, place, connection = arguments[1], arguments[2], arguments[3]
+   if connection == "close" then wrk.headers["Connection"] = "close" end
+   if keys == "-" then
       requests[1] = wrk.format()
    else
-      for key in io.lines(arguments[1]) do
-         wrk.headers["X-Api-Key"] = key
-         requests[#requests + 1] = wrk.format()
+      for key in io.lines(keys) do
+         if place == "query" then
+            requests[#requests + 1] = wrk.format(nil, wrk.path .. "?a=1&api_key=" .. key .. "&b=2")
+         else
+            wrk.headers["X-Api-Key"] = key
+            requests[#requests + 1] = wrk.format()
+         end
       end
    end
 end

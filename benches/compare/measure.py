@@ -8,7 +8,8 @@ import pathlib
 import re
 import subprocess
 
-from proxies import HERE, LOAD_CORE
+from processes import LOAD_CORE
+from proxies import HERE
 
 
 def tree(root):
@@ -27,29 +28,35 @@ def tree(root):
 
 
 def cpu_ns(root):
-    """Nanoseconds that all threads of the tree have run, in user and kernel mode."""
-    total = 0
+    """Nanoseconds that each thread of the tree has run, in user and kernel mode."""
+    spent = {}
     for pid in tree(root):
         for schedule in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
             with contextlib.suppress(OSError):  # the thread ended meanwhile
-                total += int(schedule.read_text().split()[0])
-    return total
+                spent[schedule.parent.name] = int(schedule.read_text().split()[0])
+    return spent
 
 
 def memory_bytes(root):
-    """Proportional set size of the tree: resident memory, with what processes share counted once."""
-    rollups = (pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in tree(root))
-    return sum(int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.M)[1]) for rollup in rollups) * 1024
+    """Memory of the tree: proportional set size, which counts once what processes share, and resident set size."""
+    rollups = [pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in tree(root)]
+    return {kind: sum(int(re.search(rf"^{kind}:\s+(\d+) kB", rollup, re.M)[1]) for rollup in rollups) * 1024
+            for kind in ("Pss", "Rss")}
 
 
 def idle_connection_bytes(proxy, client, count):
-    """Memory that a fresh proxy keeps for each connection that has had one answer and now waits."""
-    with proxy.start() as process, contextlib.ExitStack() as idle:
-        client.send(100)
-        before = memory_bytes(process.pid)
-        for _ in range(count):
-            client.ask(idle.enter_context(client.connect()))
-        return (memory_bytes(process.pid) - before) / count
+    """Memory that a fresh proxy keeps for each connection that waits, after an answer and before any request."""
+    figures = {}
+    for kind, begin in (("answered", client.ask), ("silent", lambda connection: None)):
+        with proxy.start() as process, contextlib.ExitStack() as idle:
+            client.send(100)
+            before = memory_bytes(process.pid)
+            for _ in range(count):
+                begin(idle.enter_context(client.connect()))
+            client.send(1)  # answered after all connections were accepted, by the one worker
+            after = memory_bytes(process.pid)
+        figures.update({f"{kind} {size}": (after[size] - before[size]) / count for size in after})
+    return figures
 
 
 def load(proxy, case, connections, seconds):
@@ -57,29 +64,51 @@ def load(proxy, case, connections, seconds):
     keys = {"valid": "keys.txt", "wrong": "wrong-keys.txt", "missing": None}[case.key]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "load.lua",
                f"http://127.0.0.1:{proxy.port}{case.path}", "--",
-               proxy.bench.folder / keys if keys else "-", "close" if case.close else "keep"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=seconds + 30,
+               proxy.bench.folder / keys if keys else "-", "query" if case.query else "header", "close" if case.close else "keep"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=seconds + 60,
                           preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}), check=True)
     figures = json.loads(re.search(r"FIGURES (.*)", done.stdout)[1])
     expected = figures["requests"] if case.status >= 400 else 0
     if figures["broken"] or figures["refused"] != expected or not figures["requests"]:
-        raise RuntimeError(f"{proxy.name}, case {case.name}: not every answer was {case.status}: {figures}")
+        raise RuntimeError(f"{proxy.label}, case {case.name}: not every answer was {case.status}: {figures}")
     return figures
+
+
+def spent_since(before, root):
+    """Nanoseconds that the tree has run since, and those of its busiest thread."""
+    each = [ns - before.get(thread, 0) for thread, ns in cpu_ns(root).items()]
+    return sum(each), max(each)
 
 
 def round_figures(proxy, process, case, connections, seconds):
     """One round: wrk's figures, and the proxy's processor time for each request."""
     before = cpu_ns(process.pid)
     figures = load(proxy, case, connections, seconds)
-    spent = cpu_ns(process.pid) - before
-    os.truncate(proxy.log, 0)  # opened for appending by all three; bounds the disk
+    spent, busiest = spent_since(before, process.pid)
+    os.truncate(proxy.log, 0)  # opened for appending by all; bounds the disk
     return {
         "cpu_us": spent / 1e3 / figures["requests"],
         "rate": figures["requests"] / figures["seconds"],
         "p50_ms": figures["p50_us"] / 1e3,
         "p99_ms": figures["p99_us"] / 1e3,
         "busy": spent / 1e9 / figures["seconds"],
+        "busiest": busiest / spent,
     }
+
+
+def streams(program, case, seconds, bench, proxy=None, process=None):
+    """The delay of events over many streams at once, through a proxy or straight from the origin, and what it costs."""
+    gate = proxy.port if proxy else bench.origin_port
+    command = [program, bench.origin_port, gate, bench.keys[0], case.streams, case.events_a_second, seconds]
+    with subprocess.Popen([str(part) for part in command], text=True, stdout=subprocess.PIPE,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE})) as load_:
+        load_.stdout.readline()  # "measuring": all streams are open
+        before = cpu_ns(process.pid) if process else {}
+        line = load_.stdout.readline()
+        spent = spent_since(before, process.pid)[0] if process else 0
+    if load_.returncode:
+        raise RuntimeError(f"{proxy.label if proxy else 'the load alone'}: the streams broke")
+    return {**json.loads(line), "busy": spent / 1e9 / seconds}
 
 
 def callgrind(proxy, client, count, out):
@@ -88,7 +117,7 @@ def callgrind(proxy, client, count, out):
         client.send(count)
     total = re.search(r"^(?:totals|summary): (\d+)", pathlib.Path(out).read_text(), re.M)
     if not total:
-        raise RuntimeError(f"{proxy.name} did not end in time under valgrind")
+        raise RuntimeError(f"{proxy.label} did not end in time under valgrind")
     return {"total": int(total[1])}
 
 
