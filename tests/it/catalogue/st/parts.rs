@@ -2,7 +2,7 @@
 //! look at what came of them.
 
 use super::super::Stand;
-use crate::support::reference::{K1, K2};
+use crate::support::reference::{K1, K2, LOCATIONS};
 use crate::support::{Canaries, DEADLINE, Head, Response, holds_within};
 
 /// The head of a request with a valid key in its header, up to the fields of a row.
@@ -84,25 +84,8 @@ upstream = "dead"
 plugins = ["kq"]
 "#;
 
-/// Locations at which requests fail in every way.
-pub(super) const FAILING: &str = r#"
-[plugins.kh]
-category = "key-auth"
-header = "X-API-Key"
-keys = ["K1"]
-hide_credentials = true
-errors = "FORMAT"
-[plugins.kq]
-category = "key-auth"
-query = "api_key"
-keys = ["K1"]
-hide_credentials = true
-errors = "FORMAT"
-[locations.hdr]
-path = "/api/v1"
-upstream = "rec"
-plugins = ["kh"]
-client_max_body_size = "1KiB"
+/// An upstream that is too slow.
+pub(super) const SLOW: &str = r#"
 [upstreams.slow]
 addrs = ["{origin}"]
 response_timeout = "200ms"
@@ -112,7 +95,16 @@ upstream = "slow"
 plugins = ["kh"]
 "#;
 
-/// Requests that fail at these locations, and the status of each. All of them hold a word that no
+/// The locations of the reference configuration, with answers in this format and a small limit.
+pub(super) fn strict(format: &str) -> String {
+    let hide = "hide_credentials = true";
+    let path = "path = \"/api/v1\"";
+    LOCATIONS
+        .replace(hide, &format!("{hide}\nerrors = \"{format}\""))
+        .replace(path, &format!("{path}\nclient_max_body_size = \"1KiB\""))
+}
+
+/// Requests that fail at [`strict`], [`SLOW`] and [`DEAD`] locations, and the status of each. All of them hold a word that no
 /// answer may repeat.
 pub(super) const ERRORS: &[(&str, u16)] = &[
     ("GET /api/v1/x?canary-query HTTP/1.1\r\nHost: a.test\r\n\r\n", 401),

@@ -1,16 +1,16 @@
 //! Bodies of responses that break off, that should not be there, or that come too early.
 
-use super::rows::{Fault, Seen, both, get, play, post, upstream, with};
+use super::rows::{Fault, both, cut, get, play, post, upstream, with};
 use crate::catalogue::Stand;
 use crate::support::fault::End::{Closes, Resets, Stays};
 use crate::support::{DEADLINE, Signal};
 
 const SHORT: &[Fault] = &[
-    ("half, FIN", b"Content-Length: 100\r\n\r\nhalf", Closes, Seen::Cut),
-    ("half, RST", b"Content-Length: 100\r\n\r\nhalf", Resets, Seen::Cut),
-    ("half, then silence", b"Content-Length: 100\r\n\r\nhalf", Stays, Seen::Cut),
-    ("nothing, FIN", b"Content-Length: 100\r\n\r\n", Closes, Seen::Cut),
-    ("nothing, RST", b"Content-Length: 100\r\n\r\n", Resets, Seen::Cut),
+    cut("half, FIN", b"Content-Length: 100\r\n\r\nhalf", Closes),
+    cut("half, RST", b"Content-Length: 100\r\n\r\nhalf", Resets),
+    cut("half, then silence", b"Content-Length: 100\r\n\r\nhalf", Stays),
+    cut("nothing, FIN", b"Content-Length: 100\r\n\r\n", Closes),
+    cut("nothing, RST", b"Content-Length: 100\r\n\r\n", Resets),
 ];
 
 pub(super) fn short(stand: &mut Stand) {
@@ -18,14 +18,14 @@ pub(super) fn short(stand: &mut Stand) {
 }
 
 const ENDLESS: &[Fault] = &[
-    ("no last chunk, FIN", b"4\r\nhalf\r\n", Closes, Seen::Cut),
-    ("no last chunk, RST", b"4\r\nhalf\r\n", Resets, Seen::Cut),
-    ("no last chunk, silence", b"4\r\nhalf\r\n", Stays, Seen::Cut),
-    ("half a chunk, FIN", b"64\r\nhalf", Closes, Seen::Cut),
-    ("half a chunk, RST", b"64\r\nhalf", Resets, Seen::Cut),
-    ("half the last chunk, FIN", b"4\r\nhalf\r\n0\r\n", Closes, Seen::Cut),
-    ("half a trailer, FIN", b"4\r\nhalf\r\n0\r\nX-Sum: ", Closes, Seen::Cut),
-    ("nothing, FIN", b"", Closes, Seen::Cut),
+    cut("no last chunk, FIN", b"4\r\nhalf\r\n", Closes),
+    cut("no last chunk, RST", b"4\r\nhalf\r\n", Resets),
+    cut("no last chunk, silence", b"4\r\nhalf\r\n", Stays),
+    cut("half a chunk, FIN", b"64\r\nhalf", Closes),
+    cut("half a chunk, RST", b"64\r\nhalf", Resets),
+    cut("half the last chunk, FIN", b"4\r\nhalf\r\n0\r\n", Closes),
+    cut("half a trailer, FIN", b"4\r\nhalf\r\n0\r\nX-Sum: ", Closes),
+    cut("nothing, FIN", b"", Closes),
 ];
 
 pub(super) fn endless(stand: &mut Stand) {

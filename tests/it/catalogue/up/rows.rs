@@ -24,6 +24,16 @@ pub(super) const BAD_GATEWAY: Seen = Seen::Status(502);
 /// the client must see of it.
 pub(super) type Fault = (&'static str, &'static [u8], End, Seen);
 
+/// A fault that is no answer: the client gets one of the gate's.
+pub(super) const fn bad(name: &'static str, says: &'static [u8]) -> Fault {
+    (name, says, End::Stays, BAD_GATEWAY)
+}
+
+/// A fault in the middle of an answer.
+pub(super) const fn cut(name: &'static str, says: &'static [u8], end: End) -> Fault {
+    (name, says, end, Seen::Cut)
+}
+
 /// Plays each fault, behind what all of them begin with, with a `GET` and with a `POST`, each over
 /// a connection of its own.
 pub(super) fn play(stand: &mut Stand, begin: &'static str, faults: &'static [Fault]) {
@@ -34,20 +44,25 @@ pub(super) fn play(stand: &mut Stand, begin: &'static str, faults: &'static [Fau
         finish(exchange, end);
     });
     for (index, (name, .., seen)) in faults.iter().enumerate() {
-        let target = format!("/api/v1/{index}");
-        for request in both(&target) {
-            stand.allow(&target, &request);
-            let wrong = wrong(&mut stand.connect(), &request, *seen);
-            stand.holds(wrong.is_none(), || {
-                let method = request.split(' ').next().unwrap_or_default();
-                format!("{name}, {method}: {}", wrong.unwrap_or_default())
-            });
-        }
+        sees(stand, name, &format!("/api/v1/{index}"), *seen);
+    }
+}
+
+/// Asks for a target with a `GET` and with a `POST`, each over a connection of its own, and holds
+/// what the client sees to what it must.
+pub(super) fn sees(stand: &Stand, name: &str, target: &str, seen: Seen) {
+    for request in both(target) {
+        stand.allow(target, &request);
+        let wrong = wrong(&mut stand.connect(), &request, seen);
+        stand.holds(wrong.is_none(), || {
+            let method = request.split(' ').next().unwrap_or_default();
+            format!("{name}, {method}: {}", wrong.unwrap_or_default())
+        });
     }
 }
 
 /// What is wrong with what a client sees of a request.
-pub(super) fn wrong(client: &mut Client, request: &str, seen: Seen) -> Option<String> {
+fn wrong(client: &mut Client, request: &str, seen: Seen) -> Option<String> {
     let answer = client.send(request).answer();
     let right = match (seen, &answer) {
         (Seen::Status(status), Some(answer)) => answer.status == status,
