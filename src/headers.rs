@@ -4,7 +4,7 @@
 use http::header::{
     CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The consumer whom the key belongs to.
 pub(crate) const X_CONSUMER_USERNAME: HeaderName = HeaderName::from_static("x-consumer-username");
@@ -125,16 +125,21 @@ pub(crate) fn is_media_type(headers: &HeaderMap, field: &HeaderName, lower_case:
 
 /// Whether a field that lists options, such as `Connection` or `Upgrade`, lists this one.
 pub(crate) fn lists(headers: &HeaderMap, field: &HeaderName, option: &str) -> bool {
-    options(headers, field).any(|listed| listed.eq_ignore_ascii_case(option.as_bytes()))
+    headers.get_all(field).iter().any(|value| is_listed_in(value, option))
+}
+
+/// Whether one value of such a field lists it.
+pub(crate) fn is_listed_in(value: &HeaderValue, option: &str) -> bool {
+    members(value).any(|listed| listed.eq_ignore_ascii_case(option.as_bytes()))
+}
+
+fn options<'a>(headers: &'a HeaderMap, field: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(field).iter().flat_map(members)
 }
 
 /// The members of a list (RFC 9110, section 5.6.1), whatever bytes they hold.
-fn options<'a>(headers: &'a HeaderMap, field: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .get_all(field)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
+fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

@@ -106,8 +106,11 @@ fn is_host(value: &HeaderValue) -> bool {
     let name_is_valid = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
         Some(address) => Ipv6Addr::from_str(address).is_ok(),
         None => {
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+            // RFC 3986, section 2.3.
+            let is_unreserved = |byte: u8| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+            };
+            !name.is_empty() && name.bytes().all(is_unreserved)
         }
     };
     port_is_valid && name_is_valid
@@ -122,8 +125,9 @@ fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
             rest => Some((&host[..end], Some(rest.strip_prefix(':')?))),
         };
     }
-    match host.split_once(':') {
-        Some((name, port)) => Some((name, Some(port))),
+    // As bytes: looking for a character costs several times that for names as short as these.
+    match host.bytes().position(|byte| byte == b':') {
+        Some(end) => Some((&host[..end], Some(&host[end + 1..]))),
         None => Some((host, None)),
     }
 }

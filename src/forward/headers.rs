@@ -70,8 +70,11 @@ pub(crate) fn write_head(
         field(&HOST, host.as_bytes());
     }
     let hop_by_hop = HopByHop::of(&head.headers);
+    let mut takes_trailers = false;
     for (name, value) in &head.headers {
-        if !hop_by_hop.contains(name) && !is_own(name, passage.framing) {
+        if hop_by_hop.contains(name) {
+            takes_trailers |= *name == TE && headers::is_listed_in(value, "trailers");
+        } else if !is_own(name, passage.framing) {
             field(name, value.as_bytes());
         }
     }
@@ -85,7 +88,7 @@ pub(crate) fn write_head(
     if passage.websocket {
         field(&CONNECTION, b"upgrade");
         field(&UPGRADE, b"websocket");
-    } else if headers::lists(&head.headers, &TE, "trailers") {
+    } else if takes_trailers {
         field(&CONNECTION, b"te");
         field(&TE, b"trailers");
     }
@@ -219,12 +222,8 @@ pub(crate) fn asks_for_websocket(head: &request::Parts, framing: Framing) -> boo
 /// Makes the head of an upstream's response fit for the client.
 pub(crate) fn client_head(head: &mut response::Parts, websocket: bool) {
     let upgraded = websocket && head.status == StatusCode::SWITCHING_PROTOCOLS;
-    let chunked = head.headers.contains_key(TRANSFER_ENCODING);
     let hop_by_hop = HopByHop::of(&head.headers);
-    // A length beside a coding is not the body's (RFC 9112, section 6.3).
-    headers::retain(&mut head.headers, |name| {
-        !(hop_by_hop.contains(name) || chunked && *name == CONTENT_LENGTH)
-    });
+    headers::retain(&mut head.headers, |name| !hop_by_hop.contains(name));
     head.version = http::Version::HTTP_11;
     if upgraded {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

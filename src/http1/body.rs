@@ -6,6 +6,7 @@ use memchr::memchr;
 
 use super::chunk::{self, Extensions};
 use super::fields;
+use super::lines::{Ends, Lines};
 
 /// How long the fields behind the last chunk may be together.
 const MAX_TRAILERS: usize = 16 * 1024;
@@ -176,31 +177,21 @@ impl Decoder {
     }
 
     fn trailers(&mut self, bytes: &mut BytesMut) -> Result<Decoded, Malformed> {
-        let end = match &bytes[..] {
-            [b'\r', b'\n', ..] => {
-                bytes.advance(2);
-                self.at = At::End;
-                return Ok(Decoded::End);
-            }
-            [b'\r'] => return Ok(Decoded::Incomplete),
-            bytes => fields::end_of_head(bytes, 0),
+        let mut lines = Lines::default();
+        let end = match lines.end(bytes) {
+            None if bytes.len() <= MAX_TRAILERS => return Ok(Decoded::Incomplete),
+            Some(end) if end <= MAX_TRAILERS && lines.ends() == Ends::Crlf => end,
+            _ => return Err(Malformed),
         };
-        let Some(end) = end else {
-            let fits = bytes.len() <= MAX_TRAILERS;
-            return fits.then_some(Decoded::Incomplete).ok_or(Malformed);
-        };
-        if end > MAX_TRAILERS
-            || !memchr::memchr_iter(b'\n', &bytes[..end])
-                .all(|at| bytes[..at].last() == Some(&b'\r'))
-        {
-            return Err(Malformed);
-        }
         let block = bytes.split_to(end).freeze();
+        self.at = At::End;
+        if end == b"\r\n".len() {
+            return Ok(Decoded::End);
+        }
         let mut room = [httparse::EMPTY_HEADER; fields::MAX_FIELDS];
         let parsed = httparse::parse_headers(&block, &mut room);
         let Ok(httparse::Status::Complete((_, found))) = parsed else { return Err(Malformed) };
         let trailers = fields::collect(&block, found, HeaderMap::new()).ok_or(Malformed)?;
-        self.at = At::End;
         Ok(Decoded::Trailers(trailers))
     }
 }

@@ -3,9 +3,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use memchr::memchr_iter;
 
 /// The most fields of one message.
 pub(crate) const MAX_FIELDS: usize = 100;
@@ -35,69 +33,67 @@ pub(crate) fn collect(
     Some(fields)
 }
 
-/// Where a head ends, behind its empty line, if it does; `from` bytes have been looked at before.
-pub(crate) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
-    // The end may have begun in what was there before.
-    let start = from.saturating_sub(2);
-    memchr_iter(b'\n', &bytes[start..]).map(|at| start + at).find_map(|at| match &bytes[at + 1..] {
-        [b'\n', ..] => Some(at + 2),
-        [b'\r', b'\n', ..] => Some(at + 3),
-        _ => None,
-    })
-}
-
-/// Whether all lines of a head end with CRLF, or all of them with LF alone.
-///
-/// A parser that takes a bare LF for the end of a line as well as CRLF lets somebody else write
-/// lines: whoever gets LF into a field of an application that ends its own lines with CRLF
-/// ("response splitting").
-pub(crate) fn lines_end_alike(head: &[u8]) -> bool {
-    let mut before = None;
-    memchr_iter(b'\n', head).all(|at| {
-        let crlf = at > 0 && head[at - 1] == b'\r';
-        *before.get_or_insert(crlf) == crlf
-    })
-}
-
-/// What a head says about the body that follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BodySaid {
-    /// Its length.
+/// What a head says about the message itself, before any field means anything: how long its body
+/// is, and what becomes of the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Framing {
+    /// The body's length.
     pub(crate) length: Option<u64>,
     /// Whether it comes in chunks.
     pub(crate) chunked: bool,
+    /// Whether `Connection` says `close`.
+    pub(crate) close: bool,
+    /// Whether it says `keep-alive`.
+    pub(crate) keep_alive: bool,
 }
 
-impl BodySaid {
-    /// Reads `Content-Length` and `Transfer-Encoding`; none if they cannot be believed: a length
-    /// that is no number or is said in two ways, or a coding that is not exactly `chunked`.
-    pub(crate) fn by(fields: &HeaderMap) -> Option<Self> {
-        let mut lengths = fields.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
-        let length = match lengths.next() {
-            None => None,
-            Some(first) => {
-                let length = decimal(first)?;
-                // Each line on its own: "1, 1" is no number.
-                if !lengths.all(|other| decimal(other) == Some(length)) {
-                    return None;
+impl Framing {
+    /// Reads `Content-Length`, `Transfer-Encoding` and `Connection`; none if the first two cannot
+    /// be believed: a length that is no number or is said in two ways, or a coding that is not
+    /// exactly `chunked`, once.
+    pub(crate) fn of(found: &[httparse::Header<'_>]) -> Option<Self> {
+        let mut said = Self::default();
+        for field in found {
+            match field.name.len() {
+                10 if is(field, "connection") => said.options(field.value),
+                14 if is(field, "content-length") => {
+                    // Each line on its own: "1, 1" is no number.
+                    let length = decimal(field.value)?;
+                    if said.length.is_some_and(|other| other != length) {
+                        return None;
+                    }
+                    said.length = Some(length);
                 }
-                Some(length)
+                17 if is(field, "transfer-encoding") => {
+                    if said.chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
+                        return None;
+                    }
+                    said.chunked = true;
+                }
+                _ => {}
             }
-        };
-        let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
-        let chunked = match codings.next() {
-            None => false,
-            Some(coding) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => true,
-            Some(_) => return None,
-        };
-        codings.next().is_none().then_some(Self { length, chunked })
+        }
+        Some(said)
     }
+
+    fn options(&mut self, value: &[u8]) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+}
+
+fn is(field: &httparse::Header<'_>, name: &str) -> bool {
+    field.name.eq_ignore_ascii_case(name)
 }
 
 /// A number that is written in digits only.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    let plain = digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
+    let mut digits =
+        digits.iter().map(|&byte| byte.is_ascii_digit().then(|| u64::from(byte - b'0')));
+    let first = digits.next()??;
+    digits.try_fold(first, |number, digit| number.checked_mul(10)?.checked_add(digit?))
 }
 
 /// Writes fields as lines.
@@ -120,68 +116,58 @@ pub(crate) fn write_one(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
-
-    #[test]
-    fn a_head_ends_with_an_empty_line_however_it_comes() {
-        for (bytes, end) in [
-            ("A\r\n\r\nbody\r\n\r\n", Some(5)),
-            ("A\n\nbody", Some(3)),
-            ("A\r\nB: c\r\n\r\n", Some(11)),
-            ("A\n\r\n", Some(4)),
-            ("A\r\nB: c\r\n", None),
-            ("A\r\n\r", None),
-            ("", None),
-        ] {
-            for from in 0..=end.map_or(bytes.len(), |end| end - 1) {
-                assert_eq!(end_of_head(bytes.as_bytes(), from), end, "{bytes:?} from {from}");
-            }
-        }
-    }
-
-    #[test]
-    fn lines_end_alike_or_not() {
-        for (head, alike) in [
-            ("HTTP/1.1 200 OK\r\nA: b\r\n\r\n", true),
-            ("HTTP/1.1 200 OK\nA: b\n\n", true),
-            ("HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n", false),
-            ("HTTP/1.1 200 OK\r\nA: b\r\n\n", false),
-            ("HTTP/1.1 200 OK\nA: b\r\n\r\n", false),
-            ("\n\r\n", false),
-        ] {
-            assert_eq!(lines_end_alike(head.as_bytes()), alike, "{head:?}");
-        }
-    }
 
     #[track_caller]
-    fn check_said(lines: &str, expected: Option<(Option<u64>, bool)>) {
-        let said = BodySaid::by(&sample::fields(lines));
-        assert_eq!(said.map(|said| (said.length, said.chunked)), expected, "{lines:?}");
+    fn check(lines: &str, expected: Option<(Option<u64>, bool)>) {
+        let mut room = [httparse::EMPTY_HEADER; 4];
+        let block = format!("{lines}\r\n\r\n");
+        let parsed = httparse::parse_headers(block.as_bytes(), &mut room).expect("fields");
+        let httparse::Status::Complete((_, found)) = parsed else { panic!("a whole head") };
+        let said = Framing::of(found).map(|said| (said.length, said.chunked));
+        assert_eq!(said, expected, "{lines:?}");
     }
 
     #[test]
     fn a_body_is_said_once_or_alike() {
-        check_said("", Some((None, false)));
-        check_said("Content-Length: 0", Some((Some(0), false)));
-        check_said("Content-Length: 005\nContent-Length: 5", Some((Some(5), false)));
-        check_said("Transfer-Encoding: Chunked", Some((None, true)));
-        check_said("Transfer-Encoding: chunked\nContent-Length: 5", Some((Some(5), true)));
+        check("A: b", Some((None, false)));
+        check("Content-Length: 0", Some((Some(0), false)));
+        check("content-length: 005\r\nContent-Length: 5", Some((Some(5), false)));
+        check("Content-Length: 18446744073709551615", Some((Some(u64::MAX), false)));
+        check("Transfer-Encoding: Chunked", Some((None, true)));
+        check("Transfer-Encoding: chunked\r\nContent-Length: 5", Some((Some(5), true)));
         for wrong in [
             "Content-Length:",
             "Content-Length: 5, 5",
-            "Content-Length: 5\nContent-Length: 6",
+            "Content-Length: 5\r\nContent-Length: 6",
             "Content-Length: +5",
             "Content-Length: -5",
             "Content-Length: 0x5",
             "Content-Length: 18446744073709551616",
+            "Content-Length: 99999999999999999999",
             "Transfer-Encoding:",
             "Transfer-Encoding: gzip, chunked",
             "Transfer-Encoding: chunked, chunked",
-            "Transfer-Encoding: chunked\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
             "Transfer-Encoding: identity",
-            "Transfer-Encoding: chunked\nContent-Length: x",
+            "Transfer-Encoding: chunked\r\nContent-Length: x",
         ] {
-            check_said(wrong, None);
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn options_of_the_connection_are_read_wherever_they_stand() {
+        for (value, close, keep_alive) in [
+            ("", false, false),
+            ("close", true, false),
+            ("x, Close ,y", true, false),
+            ("Keep-Alive", false, true),
+            ("closed, keep-alive2", false, false),
+            ("close,keep-alive", true, true),
+        ] {
+            let field = httparse::Header { name: "CONNECTION", value: value.as_bytes() };
+            let said = Framing::of(&[field]).expect("nothing is wrong");
+            assert_eq!((said.close, said.keep_alive), (close, keep_alive), "{value:?}");
         }
     }
 

@@ -5,3 +5,4 @@
 pub(crate) mod body;
 pub(crate) mod chunk;
 pub(crate) mod fields;
+pub(crate) mod lines;

@@ -19,6 +19,7 @@ use super::upload::{Cut, Upload};
 use crate::forward::body::{BodyError, RequestBody};
 use crate::forward::headers::Framing;
 use crate::http1::body::{Decoded, Decoder};
+use crate::http1::lines::Lines;
 use crate::socket::Socket;
 
 /// How much is read at a time, unless more is known to come; and then at most.
@@ -85,8 +86,8 @@ pub(super) struct Connection {
 }
 
 enum Download {
-    /// The head is awaited; so many bytes have been looked at.
-    Head { asked: Method, looked: usize },
+    /// The head is awaited.
+    Head { asked: Method, lines: Lines },
     /// The body comes, or has.
     Body(Decoder),
     /// Another protocol has the connection now.
@@ -117,7 +118,7 @@ impl Connection {
     ) {
         self.upload.begin(write_head, body, framing);
         self.is_answering = false;
-        self.download = Download::Head { asked, looked: 0 };
+        self.download = Download::Head { asked, lines: Lines::default() };
     }
 
     /// Goes on with the request.
@@ -141,10 +142,10 @@ impl Connection {
     ) -> Poll<Result<Said, Broken>> {
         self.drive(cx)?;
         loop {
-            let Download::Head { asked, looked } = &mut self.download else {
+            let Download::Head { asked, lines } = &mut self.download else {
                 return Poll::Ready(Err(Broken::Malformed("no request was sent")));
             };
-            let taken = head::take(&mut self.read, looked, asked, &mut empty);
+            let taken = head::take(&mut self.read, lines, asked, &mut empty);
             if let Some(head) = taken.map_err(Broken::Malformed)? {
                 if let Some(said) = self.take_head(head) {
                     return Poll::Ready(Ok(said));

@@ -1,14 +1,15 @@
 //! The head of a response; pure.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::CONNECTION;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, response};
 use hyper::ext::ReasonPhrase;
 
-use crate::headers::lists;
+use crate::headers;
 use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
-use crate::http1::fields::{self, BodySaid};
+use crate::http1::fields::{self, Framing};
+use crate::http1::lines::{Ends, Lines};
 
 /// The longest head.
 const MAX_HEAD: usize = 64 * 1024;
@@ -27,37 +28,34 @@ pub(super) struct Head {
     pub(super) keeps_alive: bool,
 }
 
-/// Takes a head out of the bytes that have come, if it is there as a whole: `looked` is how many of
-/// them have been looked at before. Its fields are put into `empty`.
+/// Takes a head out of the bytes that have come, if it is there as a whole; `lines` is what is known
+/// of them. Its fields are put into `empty`.
 ///
 /// # Errors
 /// It is none.
 pub(super) fn take(
     bytes: &mut BytesMut,
-    looked: &mut usize,
+    lines: &mut Lines,
     asked: &Method,
     empty: impl FnOnce() -> HeaderMap,
 ) -> Result<Option<Head>, Malformed> {
     skip_empty_lines(bytes);
-    let is_begun = bytes.iter().zip(START).all(|(byte, start)| byte == start);
-    // A CR may be the beginning of an empty line.
-    if !is_begun && bytes[..] != *b"\r" {
+    if bytes[..] == *b"\r" {
+        // It may be the beginning of an empty line.
+        return Ok(None);
+    }
+    if !bytes.iter().zip(START).all(|(byte, start)| byte == start) {
         return Err(WHY);
     }
-    let Some(end) = fields::end_of_head(bytes, *looked) else {
-        *looked = bytes.len();
-        return if bytes.len() > MAX_HEAD { Err(TOO_LONG) } else { Ok(None) };
+    let end = match lines.end(bytes) {
+        None if bytes.len() <= MAX_HEAD => return Ok(None),
+        Some(end) if end <= MAX_HEAD => end,
+        _ => return Err("the response's head is too long"),
     };
-    *looked = 0;
-    if end > MAX_HEAD {
-        return Err(TOO_LONG);
-    }
-    let head = bytes.split_to(end).freeze();
-    if !fields::lines_end_alike(&head) {
+    if std::mem::take(lines).ends() == Ends::Mixed {
         return Err("the lines of the response's head end differently");
     }
-    let parts = parse(&head, empty())?;
-    frame(parts, asked).map(Some)
+    parse(bytes.split_to(end).freeze(), asked, empty()).map(Some)
 }
 
 /// What every response begins with: what does not is no HTTP, and its end need not be waited for.
@@ -67,7 +65,6 @@ const START: &[u8] = b"HTTP/1.";
 const MAX_EMPTY_LINES: usize = 2;
 
 const WHY: Malformed = "no valid HTTP/1 response";
-const TOO_LONG: Malformed = "the response's head is too long";
 
 /// Empty lines before a response are no part of it.
 fn skip_empty_lines(bytes: &mut BytesMut) {
@@ -80,11 +77,11 @@ fn skip_empty_lines(bytes: &mut BytesMut) {
     }
 }
 
-fn parse(head: &Bytes, empty: HeaderMap) -> Result<response::Parts, Malformed> {
+fn parse(head: Bytes, asked: &Method, empty: HeaderMap) -> Result<Head, Malformed> {
     let mut room = fields::room();
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default()
-        .parse_response_with_uninit_headers(&mut parsed, head, &mut room)
+        .parse_response_with_uninit_headers(&mut parsed, &head, &mut room)
         .map_err(|error| match error {
             httparse::Error::TooManyHeaders => "the response has too many fields",
             _ => WHY,
@@ -97,47 +94,53 @@ fn parse(head: &Bytes, empty: HeaderMap) -> Result<response::Parts, Malformed> {
     let mut parts = Response::new(()).into_parts().0;
     parts.status = StatusCode::from_u16(code).map_err(|_| WHY)?;
     parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = fields::collect(head, parsed.headers, empty).ok_or(WHY)?;
+    parts.headers = fields::collect(&head, parsed.headers, empty).ok_or(WHY)?;
     let reason = parsed.reason.unwrap_or_default();
     if Some(reason) != parts.status.canonical_reason()
         && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
     {
         parts.extensions.insert(reason);
     }
-    Ok(parts)
+    let framing =
+        Framing::of(parsed.headers).ok_or("the response says in no valid way how long it is")?;
+    frame(parts, framing, asked)
 }
 
 /// Where the body ends (RFC 9112, section 6.3).
-fn frame(mut parts: response::Parts, asked: &Method) -> Result<Head, Malformed> {
-    let BodySaid { length, chunked } =
-        BodySaid::by(&parts.headers).ok_or("the response says in no valid way how long it is")?;
+fn frame(mut parts: response::Parts, said: Framing, asked: &Method) -> Result<Head, Malformed> {
     let is_old = parts.version == Version::HTTP_10;
-    if is_old && chunked {
+    if is_old && said.chunked {
         return Err("an HTTP/1.0 response has no chunks");
     }
     let has_none = *asked == Method::HEAD
         || parts.status.is_informational()
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let body = match length {
+    let body = match said.length {
         _ if has_none => Decoder::length(0),
-        _ if chunked => Decoder::chunked(Extensions::Any),
+        _ if said.chunked => Decoder::chunked(Extensions::Any),
         Some(length) => Decoder::length(length),
         None => Decoder::until_close(),
     };
-    if let Some(length) = length
-        && parts.headers.get_all(http::header::CONTENT_LENGTH).iter().nth(1).is_some()
-    {
-        parts.headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    match said.length {
+        // A length beside a coding is not the body's.
+        Some(_) if said.chunked => {
+            headers::retain(&mut parts.headers, |name| *name != CONTENT_LENGTH)
+        }
+        // It may have been said in several lines.
+        Some(length) if parts.headers.len() > parts.headers.keys_len() => {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        _ => {}
     }
-    let keeps_alive = match is_old {
-        true => lists(&parts.headers, &CONNECTION, "keep-alive"),
-        false => !lists(&parts.headers, &CONNECTION, "close"),
+    let is_framed = match (said.chunked, said.length) {
+        // Two framings may be the work of whoever had a hand in one of them: what comes behind is
+        // not believed.
+        (true, Some(_)) => false,
+        (false, None) => has_none,
+        _ => true,
     };
-    // Two framings may be the work of whoever had a hand in one of them: what comes behind is not
-    // believed.
-    let is_framed_once = !(chunked && length.is_some());
-    let ends_by_itself = has_none || chunked || length.is_some();
-    Ok(Head { parts, body, keeps_alive: keeps_alive && is_framed_once && ends_by_itself })
+    let keeps_alive = if is_old { said.keep_alive } else { !said.close };
+    Ok(Head { parts, body, keeps_alive: keeps_alive && is_framed })
 }
 
 #[cfg(test)]
@@ -147,7 +150,7 @@ mod tests {
 
     fn head(text: &str, asked: Method) -> Result<Head, Malformed> {
         let mut bytes = BytesMut::from(text);
-        let taken = take(&mut bytes, &mut 0, &asked, HeaderMap::new)?;
+        let taken = take(&mut bytes, &mut Lines::default(), &asked, HeaderMap::new)?;
         Ok(taken.expect("a whole head"))
     }
 
@@ -187,6 +190,9 @@ mod tests {
         });
         let both = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked";
         check(both, Some((200, None, false)));
+        let of_head = head(&format!("{both}\r\n\r\n"), Method::HEAD).unwrap();
+        assert_eq!(lines(&of_head.parts.headers), "transfer-encoding: chunked");
+        assert!(!of_head.keeps_alive);
     }
 
     #[test]
@@ -233,7 +239,8 @@ mod tests {
         // No end need come for that.
         let long = format!("HTTP/1.1 200 {}", "b".repeat(MAX_HEAD));
         for endless in ["x", "HTTP/2", "\r\n\r\n\r\n", &long] {
-            let taken = take(&mut endless.into(), &mut 0, &Method::GET, HeaderMap::new);
+            let taken =
+                take(&mut endless.into(), &mut Lines::default(), &Method::GET, HeaderMap::new);
             assert!(taken.is_err(), "{endless:.20}");
         }
     }
@@ -241,11 +248,11 @@ mod tests {
     #[test]
     fn a_head_comes_in_pieces_and_leaves_what_follows() {
         let text = "\r\n\nHTTP/1.1 200 Fine\r\nA: b\r\n\r\nbody";
-        let (mut bytes, mut looked, mut taken) = (BytesMut::new(), 0, None);
+        let (mut bytes, mut known, mut taken) = (BytesMut::new(), Lines::default(), None);
         for byte in text.bytes() {
             bytes.extend_from_slice(&[byte]);
             if taken.is_none() {
-                taken = take(&mut bytes, &mut looked, &Method::GET, HeaderMap::new).unwrap();
+                taken = take(&mut bytes, &mut known, &Method::GET, HeaderMap::new).unwrap();
             }
         }
         let parts = taken.expect("a head").parts;

@@ -48,14 +48,16 @@ type Decide<'a> = dyn Fn(&HeaderName, &HeaderValue) -> Result<Fate, Stuck> + 'a;
 /// to the place of the one that goes, and the order of header lines is not ours to change.
 fn hide_fields(decide: &Decide<'_>, headers: &mut HeaderMap) -> Result<(), Stuck> {
     let mut lines = headers.iter();
+    let mut before = None;
     let (name, fate) = loop {
         let Some((name, value)) = lines.next() else { return Ok(()) };
         match decide(name, value)? {
-            Fate::Stays => {}
+            Fate::Stays => before = Some(name),
             fate => break (name, fate),
         }
     };
-    let is_last_entry = lines.next().is_none() && headers.get_all(name).iter().count() == 1;
+    // The lines of one entry stand together.
+    let is_last_entry = lines.next().is_none() && before != Some(name);
     if let (Fate::Goes, true) = (fate, is_last_entry) {
         let name = name.clone();
         headers.remove(name);
