@@ -168,13 +168,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn memory_is_bounded_and_a_full_table_refuses_strangers_until_others_are_forgotten() {
-        let (failures, start) = (failures("2/10s"), Instant::now());
+    /// As many clients as are remembered, each of which has failed once just now.
+    fn full(limit: &str) -> (Failures, Instant) {
+        let (failures, start) = (failures(limit), Instant::now());
         let clients = u32::try_from(CLIENTS_LIMIT).unwrap();
         for client in 0..clients {
             assert_eq!(failures.count(Some(IpAddr::V4(client.into())), start), Ok(()));
         }
+        (failures, start)
+    }
+
+    #[test]
+    fn memory_is_bounded_and_a_full_table_refuses_strangers_until_others_are_forgotten() {
+        let (failures, start) = full("2/10s");
         check(&failures, "255.0.0.1", start, Err(1));
         check(&failures, "0.0.0.1", start, Ok(()));
         assert_eq!(failures.state.lock().unwrap().clear.len(), CLIENTS_LIMIT);
@@ -185,6 +191,12 @@ mod tests {
         check(&failures, "255.0.0.1", start + 10 * half, Err(1));
         check(&failures, "255.0.0.1", start + 11 * half, Ok(()));
         assert_eq!(failures.state.lock().unwrap().clear.len(), 2);
+    }
+
+    #[test]
+    fn a_failure_is_forgotten_at_the_very_end_of_its_time() {
+        let (failures, start) = full("2/10s");
+        check(&failures, "255.0.0.1", start + 5 * SECOND, Ok(()));
     }
 
     #[test]

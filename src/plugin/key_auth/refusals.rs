@@ -20,6 +20,12 @@ fn check(marked: &str, expected: &str) {
     assert_eq!(fault.span, place, "{settings}: {fault:?}");
 }
 
+/// What is odd about settings that are accepted, a line each.
+fn warnings(settings: &str) -> String {
+    let warnings = build(settings).unwrap().warnings.into_iter();
+    warnings.map(|fault| fault.message).collect::<Vec<_>>().join("\n")
+}
+
 const KEYS: &str = "keys = ['a-key-that-is-long-enough']";
 const SHA: &str = "sha256:6cd45ced5c19a7ac8f44eeb01e5bbbf6f6ec9ad30a0bf4f5a3e2bb8e9a4e2a07";
 
@@ -154,11 +160,15 @@ fn no_fault_and_no_debug_text_holds_a_key() {
 }
 
 #[test]
+fn a_header_that_not_every_proxy_passes_on_draws_a_warning() {
+    let hidden = format!("hide_credentials = true\n{KEYS}");
+    assert_eq!(warnings(&format!("header = 'X-Key'\n{hidden}")), "");
+    assert!(warnings(&format!("header = 'X_Key'\n{hidden}")).contains("drop a header"));
+}
+
+#[test]
 fn a_key_that_could_be_guessed_or_is_forwarded_draws_a_warning() {
-    let warnings = |settings: &str| {
-        let built = build(&format!("header = 'a'\n{settings}")).unwrap();
-        built.warnings.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("\n")
-    };
+    let warnings = |settings: &str| warnings(&format!("header = 'a'\n{settings}"));
     let hidden = format!("hide_credentials = true\n{KEYS}");
     assert_eq!(warnings(&hidden), "");
     assert_eq!(warnings(&format!("hide_credentials = true\nkeys = ['{SHA}']")), "");
@@ -193,9 +203,15 @@ fn errors_are_a_word_or_a_table() {
     assert_eq!(style("errors = 'json'"), Some(json.clone()));
     let own = ErrorStyle { missing: Some("No key".into()), ..json };
     assert_eq!(style("errors = { format = 'json', missing = 'No key' }"), Some(own));
-    for wrong in ["errors = 'xml'", "errors = 1", "errors = { formt = 'json' }", "hide = true"] {
+    for (wrong, says) in [
+        ("errors = 'xml'", "expected `text` or `json`"),
+        ("errors = 1", "expected \"text\", \"json\" or a table"),
+        ("errors = { formt = 'json' }", "unknown field `formt`"),
+        ("hide = true", "unknown field `hide`"),
+    ] {
         let settings = format!("header = 'a'\n{KEYS}\n{wrong}");
-        assert!(toml::from_str::<KeyAuthSettings>(&settings).is_err(), "{wrong}");
+        let error = toml::from_str::<KeyAuthSettings>(&settings).unwrap_err().to_string();
+        assert!(error.contains(says), "{wrong}: {error}");
     }
 }
 
