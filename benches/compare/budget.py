@@ -17,12 +17,12 @@ import measure
 from proxies import Bench, Proxy
 
 RECORD = pathlib.Path(__file__).parents[1] / "budget.toml"
-# The same binary gives the same figure to 0.4 %, and to 0.7 % on a machine with four times the work it can do.
+# The same binary gives the same figure to 0.4 %. On a machine with many times the work it can do, what keygate does once a
+# second has a part in it (3 % were seen): so a figure that is too great is taken again, and one that is recorded is the least.
 MARGIN = 0.02
+TRIES = 3
 # N of `measure.per_request`: more takes longer and is no more exact.
 REQUESTS = 500
-# A call that is made less often than this a request belongs to the clock or to the log, not to a request.
-SELDOM = 0.1
 # The exit status that says: other tools than those of the record, so nothing can be said.
 NOT_COMPARABLE = 3
 
@@ -50,12 +50,15 @@ ANSWER = (b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Sun, 22 Nov 2026 00:00:00
 
 
 class Cost(typing.NamedTuple):
-    """What one request costs."""
+    """What one request costs; the order is by instructions."""
 
     instructions: int
-    system_calls: float
-    calls: dict  # the system calls by name
+    calls: dict  # system calls by name, whole ones: a part of one belongs to the clock or to the log
     places: dict  # lists of (function or crate, instructions) by title
+
+    @property
+    def system_calls(self):
+        return sum(self.calls.values())
 
 
 class Origin:
@@ -92,9 +95,9 @@ def cost(name, options, out):
         client = bench.client(proxy, "/small", key, case.close, host="api.example.com")
         instructions = measure.per_request(measure.callgrind, proxy, client, REQUESTS, profile)["total"]
         calls = measure.per_request(measure.strace, proxy, client, REQUESTS, f"{out}/{name}.strace")
-    calls = {call: round(count, 2) for call, count in calls.items() if count >= SELDOM}
+    calls = {call: round(count) for call, count in calls.items() if round(count) > 0}
     places = measure.costs(profile, REQUESTS, options.functions) if options.functions else {}
-    return Cost(round(instructions), round(sum(calls.values()), 2), calls, places)
+    return Cost(round(instructions), calls, places)
 
 
 def made_with():
@@ -119,7 +122,7 @@ def write_record(costs):
              "# Written by `benches/budget.sh record`; benches/README.md says how to read it.",
              "[tools]", f'made_with = "{made_with()}"']
     for case, cost_ in costs.items():
-        lines += ["", f"[{case}]", f"instructions = {cost_.instructions}", f"system_calls = {cost_.system_calls:.2f}"]
+        lines += ["", f"[{case}]", f"instructions = {cost_.instructions}", f"system_calls = {cost_.system_calls}"]
     RECORD.write_text("\n".join(lines) + "\n")
     print(f"recorded in {RECORD}")
 
@@ -139,18 +142,25 @@ def stays_within(recorded, name, measured):
     return holds
 
 
-def check(costs):
+def check(options, out):
     """Compares with the record and returns the exit status."""
     recorded, theirs = read_record()
-    if all([stays_within(recorded, name, measured) for name, measured in costs.items()]):
+    if all([any(stays_within(recorded, name, cost(name, options, out)) for _ in range(TRIES)) for name in options.cases]):
         return 0
-    print("\nA request costs more than recorded. `benches/instructions.sh 40` lists where the instructions go: run it on this\n"
-          "commit and on the one before. `benches/budget.sh show` lists the system calls. Where the cost is meant,\n"
-          "`benches/budget.sh record` records it, and the commit says what it buys.")
+    print(f"\nA request costs more than recorded, {TRIES} times. `benches/instructions.sh 40` lists where the instructions\n"
+          "go: run it on this commit and on the one before. `benches/budget.sh show` lists the system calls. Where the\n"
+          "cost is meant, `benches/budget.sh record` records it, and the commit says what it buys.")
     if theirs == made_with():
         return 1
     print(f"But this was measured with {made_with()}, and recorded with {theirs}: nothing can be said.")
     return NOT_COMPARABLE
+
+
+def record(options, out):
+    """Writes the record anew, with the least of a few measurements."""
+    costs = {name: min(cost(name, options, out) for _ in range(TRIES)) for name in CASES}
+    write_record(costs)
+    show(costs)
 
 
 def show(costs):
@@ -169,14 +179,13 @@ def main():
     parser.add_argument("--cases", default=",".join(CASES), help="which of: " + ", ".join(CASES))
     parser.add_argument("--functions", default=0, type=int, help="also list this many of the costliest functions")
     options = parser.parse_args()
+    options.cases = options.cases.split(",")
     with tempfile.TemporaryDirectory(prefix="keygate-budget-") as out:
-        costs = {name: cost(name, options, out) for name in options.cases.split(",")}
-    if options.action == "check":
-        return check(costs)
-    if options.action == "record":
-        write_record(costs)
-    show(costs)
-    return 0
+        if options.action == "check":
+            return check(options, out)
+        if options.action == "record":
+            return record(options, out)
+        return show({name: cost(name, options, out) for name in options.cases})
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Case:
     key_count: int = 100
     close: bool = False
     query: bool = False  # the key stands in the query
+    body: int = 0  # bytes that are sent with each request
     connections: int = 0  # 0: as many as the options say
     variants: tuple = ()  # of keygate, instead of the proxies
     cores: tuple = (PROXY_CORE,)
@@ -42,6 +43,7 @@ CASES = {case.name: case for case in (
     Case("connect", "a small GET with a valid key, a new connection for each request", close=True),
     Case("body64k", "an answer of 64 KiB", path="/64k"),
     Case("body1m", "an answer of 1 MiB", path="/1m"),
+    Case("upload64k", "a request body of 64 KiB", path="/upload", body=64 << 10),
     Case("query", "a small GET, the key in the query, removed before the origin sees it", query=True),
     Case("two", "a small GET, two connections only", connections=2),
     Case("keys100k", "a small GET, 100,000 keys, each used in turn", key_count=100_000),

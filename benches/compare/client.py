@@ -7,15 +7,17 @@ import time
 class Client:
     """Sends one fixed request to a proxy, again and again."""
 
-    def __init__(self, port, path, key=None, close=False, host=None):
-        lines = [f"GET {path} HTTP/1.1", f"Host: {host or f'127.0.0.1:{port}'}"]
+    def __init__(self, port, path, key=None, close=False, host=None, body=b""):
+        lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"Host: {host or f'127.0.0.1:{port}'}"]
         if key:
             lines.append(f"X-Api-Key: {key}")
         if close:
             lines.append("Connection: close")
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
         self.port = port
         self.close = close
-        self.request = ("\r\n".join(lines) + "\r\n\r\n").encode()
+        self.request = ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
     def connect(self):
         """Opens a connection to the proxy."""

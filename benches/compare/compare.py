@@ -126,7 +126,7 @@ def count_costs(case, proxies, options, out, results):
             continue  # valgrind does not run it, or takes minutes to read so many keys
         result = results[proxy.label]
         key = {"valid": proxy.bench.keys[0], "wrong": proxy.bench.wrong_keys[0], "missing": None}[case.key]
-        client = proxy.bench.client(proxy, case.path, key, case.close)
+        client = proxy.bench.client(proxy, case.path, key, case.close, body=b"x" * case.body)
         profile = str(out / f"{case.name}-{proxy.label}.callgrind")
         result["instructions"] = measure.per_request(measure.callgrind, proxy, client, options.requests, profile)["total"]
         if options.functions:

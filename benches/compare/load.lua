@@ -1,11 +1,12 @@
 -- wrk's script: sends the requests of one case in turn, and prints one line of figures at the end.
 -- Arguments: a file with one key a line ("-" for no key); where the key goes, "header" or "query";
--- and "close" for a new connection per request.
+-- "close" for a new connection per request; and how many bytes a request brings.
 
 local requests, turn = {}, 0
 
 function init(arguments)
-   local keys, place, connection = arguments[1], arguments[2], arguments[3]
+   local keys, place, connection, body = arguments[1], arguments[2], arguments[3], tonumber(arguments[4])
+   if body > 0 then wrk.method, wrk.body = "POST", string.rep("x", body) end
    if connection == "close" then wrk.headers["Connection"] = "close" end
    if keys == "-" then
       requests[1] = wrk.format()

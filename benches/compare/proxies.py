@@ -51,11 +51,11 @@ class Bench:
         with running(command, {LOAD_CORE}, self.origin_port, self.folder / "origin.log"):
             yield
 
-    def client(self, proxy, path, key, close=False, host=None):
+    def client(self, proxy, path, key, close=False, host=None, body=b""):
         """A client that sends its key where this bench's proxies look for it."""
         if self.query and key:
-            return Client(proxy.port, f"{path}?a=1&api_key={key}&b=2", close=close, host=host)
-        return Client(proxy.port, path, key, close, host)
+            return Client(proxy.port, f"{path}?a=1&api_key={key}&b=2", close=close, host=host, body=body)
+        return Client(proxy.port, path, key, close, host, body)
 
 
 class Proxy:

