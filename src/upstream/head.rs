@@ -28,8 +28,8 @@ pub(super) struct Head {
     pub(super) keeps_alive: bool,
 }
 
-/// Takes a head out of the bytes that have come, if it is there as a whole; `lines` is what is known
-/// of them. Its fields are put into `empty`.
+/// Takes a head out of the bytes that have come, if it is there as a whole; `lines` is what is
+/// known of them. Its fields are put into `empty`.
 ///
 /// # Errors
 /// It is none.

@@ -104,8 +104,8 @@ pub(super) fn strict(format: &str) -> String {
         .replace(path, &format!("{path}\nclient_max_body_size = \"1KiB\""))
 }
 
-/// Requests that fail at [`strict`], [`SLOW`] and [`DEAD`] locations, and the status of each. All of them hold a word that no
-/// answer may repeat.
+/// Requests that fail at [`strict`], [`SLOW`] and [`DEAD`] locations, and the status of each. All
+/// of them hold a word that no answer may repeat.
 pub(super) const ERRORS: &[(&str, u16)] = &[
     ("GET /api/v1/x?canary-query HTTP/1.1\r\nHost: a.test\r\n\r\n", 401),
     (
