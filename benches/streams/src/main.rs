@@ -82,11 +82,11 @@ async fn main() -> Result<()> {
             Some(broken) = streams.join_next() => return Err(format!("a stream ended: {broken:?}").into()),
         }
     }
-    report(&load, late)
+    report(late)
 }
 
 /// Prints the figures. Events that are missing are seen in their number.
-fn report(load: &Load, mut late: Vec<Duration>) -> Result<()> {
+fn report(mut late: Vec<Duration>) -> Result<()> {
     if late.is_empty() {
         return Err("no event came".into());
     }
