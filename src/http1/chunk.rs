@@ -9,7 +9,7 @@ pub(crate) enum Extensions {
     /// Only what the grammar has, without the blanks that it advises against: a client that sends
     /// anything else wants two parsers to disagree.
     Strict,
-    /// Whatever fits in a line: old origins pad the size with blanks, and nobody but them is hurt.
+    /// Blanks, and whatever fits in a line: old origins pad the size, and nobody but them is hurt.
     Any,
 }
 
@@ -19,7 +19,7 @@ pub(crate) fn size(line: &[u8], extensions: Extensions) -> Option<u64> {
     let (size, behind) = line.split_at(digits);
     let fits = match extensions {
         Extensions::Strict => are_extensions(behind),
-        Extensions::Any => matches!(behind, [] | [b' ' | b'\t' | b';', ..] if is_text(behind)),
+        Extensions::Any => is_text(behind) && matches!(behind.trim_ascii_start(), [] | [b';', ..]),
     };
     if !fits || !(1..=MAX_SIZE_DIGITS).contains(&digits) {
         return None;
@@ -120,6 +120,9 @@ mod tests {
             "5;\0x",
             "5;a=\"\0\"",
             "5;a=\"\\\u{1}\"",
+            "5 a",
+            "5 5",
+            "5\ta;b",
             "5;a\r",
             "5\r",
             "00000000000000005",

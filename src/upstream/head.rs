@@ -15,17 +15,17 @@ use crate::http1::lines::{Ends, Lines};
 const MAX_HEAD: usize = 64 * 1024;
 
 /// Why there is no head in what came.
-pub(super) type Malformed = &'static str;
+pub(crate) type Malformed = &'static str;
 
 /// A head, and what follows it.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Status, reason and fields.
-    pub(super) parts: response::Parts,
+    pub(crate) parts: response::Parts,
     /// Its body.
-    pub(super) body: Decoder,
+    pub(crate) body: Decoder,
     /// Whether the connection can carry another request afterwards.
-    pub(super) keeps_alive: bool,
+    pub(crate) keeps_alive: bool,
 }
 
 /// Takes a head out of the bytes that have come, if it is there as a whole; `lines` is what is
@@ -33,28 +33,29 @@ pub(super) struct Head {
 ///
 /// # Errors
 /// It is none.
-pub(super) fn take(
+pub(crate) fn take(
     bytes: &mut BytesMut,
     lines: &mut Lines,
     asked: &Method,
     empty: impl FnOnce() -> HeaderMap,
 ) -> Result<Option<Head>, Malformed> {
-    skip_empty_lines(bytes);
-    if bytes[..] == *b"\r" {
+    let start = empty_lines(bytes);
+    if bytes[start..] == *b"\r" {
         // It may be the beginning of an empty line.
         return Ok(None);
     }
-    if !bytes.iter().zip(START).all(|(byte, start)| byte == start) {
+    if !bytes[start..].iter().zip(START).all(|(byte, start)| byte == start) {
         return Err(WHY);
     }
-    let end = match lines.end(bytes) {
-        None if bytes.len() <= MAX_HEAD => return Ok(None),
+    let end = match lines.end(&bytes[start..]) {
+        None if bytes.len() - start <= MAX_HEAD => return Ok(None),
         Some(end) if end <= MAX_HEAD => end,
         _ => return Err("the response's head is too long"),
     };
     if std::mem::take(lines).ends() == Ends::Mixed {
         return Err("the lines of the response's head end differently");
     }
+    bytes.advance(start);
     parse(bytes.split_to(end).freeze(), asked, empty()).map(Some)
 }
 
@@ -66,15 +67,18 @@ const MAX_EMPTY_LINES: usize = 2;
 
 const WHY: Malformed = "no valid HTTP/1 response";
 
-/// Empty lines before a response are no part of it.
-fn skip_empty_lines(bytes: &mut BytesMut) {
+/// How long the empty lines before a response are, which are no part of it. They stay until it has
+/// come, so that there are no more of them when they come one by one.
+fn empty_lines(bytes: &[u8]) -> usize {
+    let mut start = 0;
     for _ in 0..MAX_EMPTY_LINES {
-        match bytes[..] {
-            [b'\n', ..] => bytes.advance(1),
-            [b'\r', b'\n', ..] => bytes.advance(2),
-            _ => return,
+        start += match bytes[start..] {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            _ => break,
         }
     }
+    start
 }
 
 fn parse(head: Bytes, asked: &Method, empty: HeaderMap) -> Result<Head, Malformed> {
@@ -139,7 +143,7 @@ fn frame(mut parts: response::Parts, said: Framing, asked: &Method) -> Result<He
         (false, None) => has_none,
         _ => true,
     };
-    let keeps_alive = if is_old { said.keep_alive } else { !said.close };
+    let keeps_alive = !said.close && (said.keep_alive || !is_old);
     Ok(Head { parts, body, keeps_alive: keeps_alive && is_framed })
 }
 
@@ -187,6 +191,9 @@ mod tests {
         check("HTTP/1.0 200 OK\r\nContent-Length: 5", Some((200, Some(5), false)));
         check("HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive", {
             Some((200, Some(5), true))
+        });
+        check("HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive, close", {
+            Some((200, Some(5), false))
         });
         let both = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked";
         check(both, Some((200, None, false)));
@@ -242,6 +249,25 @@ mod tests {
             let taken =
                 take(&mut endless.into(), &mut Lines::default(), &Method::GET, HeaderMap::new);
             assert!(taken.is_err(), "{endless:.20}");
+        }
+    }
+
+    #[test]
+    fn so_many_empty_lines_are_too_many_however_they_come() {
+        for (text, is_taken) in [
+            ("\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", true),
+            ("\n\nHTTP/1.1 200 OK\r\n\r\n", true),
+            ("\r\n\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false),
+            ("\n\n\nHTTP/1.1 200 OK\r\n\r\n", false),
+        ] {
+            for step in [1, 2, 3, text.len()] {
+                let (mut bytes, mut known) = (BytesMut::new(), Lines::default());
+                let taken = text.as_bytes().chunks(step).find_map(|piece| {
+                    bytes.extend_from_slice(piece);
+                    take(&mut bytes, &mut known, &Method::GET, HeaderMap::new).transpose()
+                });
+                assert_eq!(taken.expect("an end").is_ok(), is_taken, "{text:?} by {step}");
+            }
         }
     }
 
