@@ -77,7 +77,7 @@ pub(super) struct Connection {
     read: BytesMut,
     /// Whether the memory of `read` is larger than usual.
     is_large: bool,
-    upload: Upload,
+    upload: Upload<RequestBody>,
     download: Download,
     /// Whether the upstream has said anything to the request.
     is_answering: bool,
@@ -229,8 +229,9 @@ impl Connection {
         self.socket.poll_read_ready(cx).is_pending() || self.poll_read(cx).is_pending()
     }
 
-    /// Gives back the memory that only a large body needed.
+    /// Gives back the memory that only a large message needed.
     pub(super) fn shrink(&mut self) {
+        self.upload.shrink();
         if self.is_large {
             self.read = BytesMut::new();
             self.is_large = false;
@@ -250,7 +251,7 @@ impl Connection {
         let room = self.read.capacity() - self.read.len();
         if room < if ahead > room { READ_SIZE } else { MIN_ROOM } {
             let size = ahead.clamp(READ_SIZE, LARGE_READ_SIZE);
-            self.is_large |= size > READ_SIZE;
+            self.is_large |= size > READ_SIZE || self.read.len() >= READ_SIZE;
             self.read.reserve(size);
         }
         pin!(self.socket.read_buf(&mut self.read)).poll(cx)

@@ -4,7 +4,9 @@
 pub(crate) mod balance;
 pub(crate) mod connect;
 pub(crate) mod connection;
-mod head;
+pub(crate) mod head;
 pub(crate) mod lease;
 pub(crate) mod pool;
+#[cfg(test)]
+mod tests;
 mod upload;

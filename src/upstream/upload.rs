@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
-use crate::forward::body::{BodyError, RequestBody};
+use crate::forward::body::BodyError;
 use crate::forward::headers::Framing;
 use crate::http1::{chunk, fields};
 use crate::socket::Socket;
@@ -16,6 +16,9 @@ use crate::socket::Socket;
 /// What ends a chunk, and the chunks.
 const CRLF: &[u8] = b"\r\n";
 const LAST_CHUNK: &[u8] = b"0\r\n";
+
+/// How much memory is kept for the next head: what nearly all fit in.
+const MAX_KEPT: usize = 4 * 1024;
 
 /// Why a request cannot be sent to its end.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub(super) enum Cut {
 }
 
 /// A request that is being sent, or has been.
-pub(super) struct Upload {
+pub(super) struct Upload<B> {
     /// The head, or the line before a chunk, and how much of it has gone out.
     text: Vec<u8>,
     written: usize,
@@ -35,10 +38,11 @@ pub(super) struct Upload {
     data: Bytes,
     /// The end of a chunk, behind that.
     tail: &'static [u8],
-    body: RequestBody,
+    body: Option<B>,
     /// How the rest of the body is framed; none once its end is among the above.
     framing: Option<Framing>,
-    /// Whether any byte has gone out.
+    /// Whether any byte has gone out, or anything was taken out of the body, which cannot be put
+    /// back.
     is_begun: bool,
     /// Whether the upstream reads no more.
     is_unheard: bool,
@@ -47,7 +51,7 @@ pub(super) struct Upload {
     broken_off: Option<BodyError>,
 }
 
-impl Upload {
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Upload<B> {
     /// Nothing is to be sent.
     pub(super) fn none() -> Self {
         Self {
@@ -55,7 +59,7 @@ impl Upload {
             written: 0,
             data: Bytes::new(),
             tail: b"",
-            body: RequestBody::none(),
+            body: None,
             framing: None,
             is_begun: false,
             is_unheard: false,
@@ -67,13 +71,13 @@ impl Upload {
     pub(super) fn begin(
         &mut self,
         write_head: impl FnOnce(&mut Vec<u8>),
-        body: RequestBody,
+        body: B,
         framing: Framing,
     ) {
         self.text.clear();
         self.written = 0;
         write_head(&mut self.text);
-        self.body = body;
+        self.body = Some(body);
         self.framing = Some(framing).filter(|framing| !framing.is_empty());
         self.is_begun = false;
     }
@@ -83,11 +87,9 @@ impl Upload {
         self.framing.is_none() && self.is_written()
     }
 
-    /// The body, if nothing of the request has gone out.
-    pub(super) fn take_back(&mut self) -> Option<RequestBody> {
-        // A piece that was taken out of the body cannot be put back.
-        let is_whole = !self.is_begun && self.data.is_empty();
-        is_whole.then(|| std::mem::replace(&mut self.body, RequestBody::none()))
+    /// The body, if nothing of the request has gone out and all of the body is there.
+    pub(super) fn take_back(&mut self) -> Option<B> {
+        self.body.take_if(|_| !self.is_begun)
     }
 
     /// Sends as much as goes.
@@ -118,6 +120,13 @@ impl Upload {
         Poll::Pending
     }
 
+    /// Gives back the memory that only a long head needed.
+    pub(super) fn shrink(&mut self) {
+        if self.text.capacity() > MAX_KEPT {
+            self.text = Vec::new();
+        }
+    }
+
     fn is_written(&self) -> bool {
         self.written == self.text.len() && self.data.is_empty() && self.tail.is_empty()
     }
@@ -128,11 +137,11 @@ impl Upload {
         if let Some(error) = self.broken_off {
             return Poll::Ready(Err(error));
         }
-        while let Some(framing) = self.framing
+        while let (Some(framing), Some(body)) = (self.framing, &mut self.body)
             && self.data.is_empty()
             && self.tail.is_empty()
         {
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?;
+            let frame = ready!(Pin::new(body).poll_frame(cx)).transpose()?;
             self.take(framing, frame)?;
         }
         Poll::Ready(Ok(()))
@@ -144,24 +153,25 @@ impl Upload {
             self.text.clear();
             self.written = 0;
         }
+        self.is_begun = true;
         let frame = match frame.map(Frame::into_data) {
             Some(Ok(data)) if data.is_empty() => return Ok(()),
             Some(Ok(data)) => return self.take_data(framing, data),
             Some(Err(frame)) => frame.into_trailers().ok(),
             None => None,
         };
-        self.end();
         match framing {
             Framing::Chunked => {
                 self.text.extend_from_slice(LAST_CHUNK);
                 fields::write(&mut self.text, &frame.unwrap_or_default());
                 self.text.extend_from_slice(CRLF);
-                Ok(())
             }
-            // What follows on this connection must not be taken for the rest.
-            Framing::Length(left) if left > 0 => Err(BodyError::Client),
-            Framing::Length(_) | Framing::None => Ok(()),
+            // It does not end here: what follows on this connection would be taken for the rest.
+            Framing::Length(left) if left > 0 => return Err(BodyError::Client),
+            Framing::Length(_) | Framing::None => {}
         }
+        self.end();
+        Ok(())
     }
 
     fn take_data(&mut self, framing: Framing, data: Bytes) -> Result<(), BodyError> {
@@ -187,7 +197,7 @@ impl Upload {
     /// for the next request.
     fn end(&mut self) {
         self.framing = None;
-        self.body = RequestBody::none();
+        self.body = None;
     }
 
     fn poll_write(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -213,6 +223,10 @@ impl Upload {
         self.written += of_text;
         let of_data = (count - of_text).min(self.data.len());
         self.data.advance(of_data);
+        if self.data.is_empty() {
+            // Without a byte it would still hold the memory that it was cut out of.
+            self.data = Bytes::new();
+        }
         self.tail = &self.tail[count - of_text - of_data..];
     }
 }
