@@ -4,15 +4,16 @@
 //! socket.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, response};
 use hyper::body::Frame;
 use tokio::io::AsyncReadExt;
+use tokio::task::unconstrained;
 
 use super::head;
 use super::upload::{Cut, Upload};
@@ -225,8 +226,14 @@ impl Connection {
 
     /// Whether the upstream has not closed the connection, nor said anything, while it was idle.
     /// Most of the time asking whether there is anything to read is all it costs.
-    pub(super) fn is_still_free(&mut self, cx: &mut Context<'_>) -> bool {
-        self.socket.poll_read_ready(cx).is_pending() || self.poll_read(cx).is_pending()
+    pub(super) fn is_still_free(&mut self) -> bool {
+        let heard = poll_fn(|cx| {
+            ready!(self.socket.poll_read_ready(cx))?;
+            self.poll_read(cx)
+        });
+        // The task's budget must not count: when it is spent, every socket says that nothing has
+        // come. Whoever uses the connection says whom to wake when it sends and reads.
+        pin!(unconstrained(heard)).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Gives back the memory that only a large message needed.

@@ -7,7 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -139,12 +138,11 @@ impl Pool {
 
     /// Drops idle connections that are closed, or have been idle for too long.
     pub(crate) fn sweep(&self) {
-        let mut cx = Context::from_waker(Waker::noop());
         let now = Instant::now();
         for address in &self.addresses {
             address.idle.borrow_mut().retain_mut(|idle| {
                 let idle_for = now.duration_since(*idle.seen.get_or_insert(now));
-                idle.connection.is_still_free(&mut cx) && idle_for < IDLE_TIMEOUT
+                idle.connection.is_still_free() && idle_for < IDLE_TIMEOUT
             });
         }
     }
@@ -214,12 +212,10 @@ impl Address {
 
     /// An idle connection that is still open; the others are dropped.
     fn checkout(&self) -> Option<Box<Connection>> {
-        // Whoever uses it says whom to wake when it sends and reads.
-        let mut cx = Context::from_waker(Waker::noop());
         let mut idle = self.idle.borrow_mut();
         loop {
             let mut connection = idle.pop()?.connection;
-            if connection.is_still_free(&mut cx) {
+            if connection.is_still_free() {
                 return Some(connection);
             }
         }

@@ -45,6 +45,38 @@ fn an_idle_connection_that_was_closed_costs_no_request() {
 }
 
 #[test]
+fn of_many_idle_connections_that_were_closed_none_is_used() {
+    // More than the runtime lets a task look at before it has to wait.
+    const IDLE: usize = 90;
+    let (go, end) = (Signal::new(), Signal::new());
+    let (led, let_go) = (go.clone(), end.clone());
+    let origin = Origin::scripted(move |exchange| {
+        let body = exchange.read_body();
+        if body.is_empty() {
+            led.wait();
+            exchange.reply(200, b"ok");
+            let_go.wait();
+            exchange.close();
+        } else {
+            exchange.reply(200, &body);
+        }
+    });
+    let gate = before(&origin, "");
+    let mut clients: Vec<_> = (0..IDLE).map(|_| gate.client()).collect();
+    for client in &mut clients {
+        client.send(GET);
+    }
+    origin.wait_for(IDLE);
+    (0..IDLE).for_each(|_| go.give());
+    for client in &mut clients {
+        is(&client.response(), 200, "ok");
+    }
+    (0..IDLE).for_each(|_| end.give());
+    wait_until("all of them are closed", || origin.open_connections() == 0);
+    assert_eq!(gate.send(POST).status, 200);
+}
+
+#[test]
 fn an_idle_connection_that_is_closed_while_there_is_no_client_is_let_go() {
     let end = Signal::new();
     let led = end.clone();
