@@ -78,6 +78,8 @@ pub(super) struct Connection {
     read: BytesMut,
     /// Whether the memory of `read` is larger than usual.
     is_large: bool,
+    /// Whether the last read took all that there was room for, and there may be more.
+    was_full: bool,
     upload: Upload<RequestBody>,
     download: Download,
     /// Whether the upstream has said anything to the request.
@@ -102,6 +104,7 @@ impl Connection {
             socket,
             read: BytesMut::new(),
             is_large: false,
+            was_full: false,
             upload: Upload::none(),
             download: Download::Body(Decoder::length(0)),
             is_answering: false,
@@ -252,7 +255,10 @@ impl Connection {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let ahead = match &self.download {
-            Download::Body(body) => usize::try_from(body.data_ahead()).unwrap_or(usize::MAX),
+            // Of one who sends slowly a little is read at a time, however much will come.
+            Download::Body(body) if self.was_full => {
+                usize::try_from(body.data_ahead()).unwrap_or(usize::MAX)
+            }
             _ => 0,
         };
         let room = self.read.capacity() - self.read.len();
@@ -261,6 +267,48 @@ impl Connection {
             self.is_large |= size > READ_SIZE || self.read.len() >= READ_SIZE;
             self.read.reserve(size);
         }
-        pin!(self.socket.read_buf(&mut self.read)).poll(cx)
+        let read = ready!(pin!(self.socket.read_buf(&mut self.read)).poll(cx));
+        self.was_full = self.read.len() == self.read.capacity();
+        Poll::Ready(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// A connection on which a response of this head has begun, and its other end.
+    async fn answered(head: &str) -> (Connection, UnixStream) {
+        let (near, mut far) = UnixStream::pair().expect("a pair of sockets");
+        let mut connection = Connection::new(Socket::Unix(near));
+        let request = |out: &mut Vec<u8>| out.extend_from_slice(b"HEAD\r\n\r\n");
+        connection.send(Method::GET, request, RequestBody::none(), Framing::None);
+        far.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n").as_bytes()).await.expect("room");
+        let said = poll_fn(|cx| connection.poll_said(cx, HeaderMap::new)).await;
+        assert!(matches!(said, Ok(Said::Response(_))));
+        (connection, far)
+    }
+
+    #[tokio::test]
+    async fn only_a_body_that_comes_fast_takes_a_large_buffer() {
+        const PIECE: [u8; 100] = [b'x'; 100];
+        for head in ["", "Content-Length: 1000000\r\n"] {
+            let (mut connection, mut far) = answered(head).await;
+            for _ in 0..READ_SIZE / PIECE.len() * 2 {
+                far.write_all(&PIECE).await.expect("room");
+                let frame = poll_fn(|cx| connection.poll_frame(cx)).await;
+                let data = frame.and_then(|frame| frame.ok()?.into_data().ok());
+                assert_eq!(data.as_deref(), Some(&PIECE[..]));
+            }
+            assert!(!connection.is_large, "{head}");
+            far.write_all(&[b'x'; 2 * LARGE_READ_SIZE]).await.expect("room");
+            while !connection.is_large {
+                let frame = poll_fn(|cx| connection.poll_frame(cx)).await;
+                assert!(matches!(frame, Some(Ok(_))));
+            }
+        }
     }
 }
