@@ -72,7 +72,9 @@ class Proxy:
         keys = "\n".join(fill(self.recipe.key, {"KEY": key, "NUMBER": i}) for i, key in enumerate(bench.keys))
         if self.recipe.keys_file:
             bench.write(self.recipe.keys_file, keys + "\n")
-        self.config = bench.folder / f"{self.label}-{self.recipe.template}"
+        # A folder of its own: keygate watches it, and the log beside it would be a change.
+        self.config = bench.folder / f"{self.label}-config" / self.recipe.template
+        self.config.parent.mkdir(exist_ok=True)
         self.places = {**bench.places(), "PORT": self.port, "LOG": self.log, "CONFIG": self.config,
                        "WORKERS": workers, "KEYS": keys, "CLIENTS": most_clients(),
                        "PLACE": self.recipe.query if bench.query else self.recipe.header,
