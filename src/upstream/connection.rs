@@ -280,30 +280,55 @@ mod tests {
 
     use super::*;
 
-    /// A connection on which a response of this head has begun, and its other end.
-    async fn answered(head: &str) -> (Connection, UnixStream) {
+    /// A connection on which a response with these lines has begun, and its other end.
+    async fn answered(lines: &str) -> (Connection, UnixStream) {
         let (near, mut far) = UnixStream::pair().expect("a pair of sockets");
         let mut connection = Connection::new(Socket::Unix(near));
         let request = |out: &mut Vec<u8>| out.extend_from_slice(b"HEAD\r\n\r\n");
         connection.send(Method::GET, request, RequestBody::none(), Framing::None);
-        far.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n").as_bytes()).await.expect("room");
+        far.write_all(format!("HTTP/1.1 200 OK\r\n{lines}").as_bytes()).await.expect("room");
         let said = poll_fn(|cx| connection.poll_said(cx, HeaderMap::new)).await;
         assert!(matches!(said, Ok(Said::Response(_))));
         (connection, far)
     }
 
     #[tokio::test]
+    async fn a_connection_is_free_once_nothing_is_left_of_either_message() {
+        for (lines, is_free) in [
+            ("Content-Length: 2\r\n\r\nhi", true),
+            ("Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", true),
+            ("Content-Length: 2\r\n\r\nhi!", false),
+            ("Content-Length: 2\r\nConnection: close\r\n\r\nhi", false),
+            ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", false),
+        ] {
+            let (mut connection, mut far) = answered(lines).await;
+            assert!(!connection.is_free());
+            while let Some(frame) = poll_fn(|cx| connection.poll_frame(cx)).await {
+                assert!(frame.is_ok());
+            }
+            assert_eq!(connection.is_free(), is_free, "{lines}");
+            assert!(connection.is_still_free());
+            match is_free {
+                true => far.write_all(b"x").await.expect("room"),
+                false => drop(far),
+            }
+            poll_fn(|cx| connection.socket.poll_read_ready(cx)).await.expect("it is open");
+            assert!(!connection.is_still_free(), "{lines}");
+        }
+    }
+
+    #[tokio::test]
     async fn only_a_body_that_comes_fast_takes_a_large_buffer() {
         const PIECE: [u8; 100] = [b'x'; 100];
-        for head in ["", "Content-Length: 1000000\r\n"] {
-            let (mut connection, mut far) = answered(head).await;
+        for lines in ["\r\n", "Content-Length: 1000000\r\n\r\n"] {
+            let (mut connection, mut far) = answered(lines).await;
             for _ in 0..READ_SIZE / PIECE.len() * 2 {
                 far.write_all(&PIECE).await.expect("room");
                 let frame = poll_fn(|cx| connection.poll_frame(cx)).await;
                 let data = frame.and_then(|frame| frame.ok()?.into_data().ok());
                 assert_eq!(data.as_deref(), Some(&PIECE[..]));
             }
-            assert!(!connection.is_large, "{head}");
+            assert!(!connection.is_large, "{lines}");
             far.write_all(&[b'x'; 2 * LARGE_READ_SIZE]).await.expect("room");
             while !connection.is_large {
                 let frame = poll_fn(|cx| connection.poll_frame(cx)).await;
