@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::reference::{guarded, keyed, simple};
-use crate::support::{Client, Gate, Origin, Response, Signal, wait_until};
+use crate::support::{Client, Exchange, Gate, Origin, Response, Signal, wait_until};
 
 const REQUEST: &str = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -240,24 +240,28 @@ fn a_client_that_does_not_read_stops_the_origin() {
 /// The most that may pass between a client's leaving and the end of its upstream request.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
+/// An origin that comes to a stage of its answer, says so, and goes no further; the second signal
+/// says that its connection has ended.
+fn left_in(stage: fn(&mut Exchange)) -> (Origin, Signal, Signal) {
+    let (ready, ended) = (Signal::new(), Signal::new());
+    let (told, gone) = (ready.clone(), ended.clone());
+    let origin = Origin::scripted(move |exchange| {
+        stage(exchange);
+        told.give();
+        exchange.tells_the_end(&gone);
+    });
+    (origin, ready, ended)
+}
+
 #[test]
 fn a_client_that_leaves_ends_its_request_at_any_stage() {
-    let stages: [fn(&mut crate::support::Exchange); 3] = [
+    let stages: [fn(&mut Exchange); 3] = [
         |_| {},
         |exchange| exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
         |exchange| exchange.write(format!("{CHUNKED}3\r\none\r\n")),
     ];
     for (number, stage) in stages.into_iter().enumerate() {
-        let (ready, ended) = (Signal::new(), Signal::new());
-        let (told, gone) = (ready.clone(), ended.clone());
-        let origin = Origin::scripted(move |exchange| {
-            stage(exchange);
-            told.give();
-            if exchange.ends_within(Duration::from_secs(8)) {
-                gone.give();
-            }
-            exchange.close();
-        });
+        let (origin, ready, ended) = left_in(stage);
         let gate = guarded(&origin);
         let mut client = gate.client();
         client.send(REQUEST);
@@ -272,15 +276,8 @@ fn a_client_that_leaves_ends_its_request_at_any_stage() {
 
 #[test]
 fn a_client_that_leaves_in_its_upload_ends_the_upstream_request() {
-    let (ready, ended) = (Signal::new(), Signal::new());
-    let (told, gone) = (ready.clone(), ended.clone());
-    let origin = Origin::scripted(move |exchange| {
+    let (origin, ready, ended) = left_in(|exchange| {
         exchange.bytes(5);
-        told.give();
-        if exchange.ends_within(Duration::from_secs(8)) {
-            gone.give();
-        }
-        exchange.close();
     });
     let gate = guarded(&origin);
     let mut client = gate.client();

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::message::{Framing, Head, Response};
-use super::{Client, wait_until};
+use super::{Client, DEADLINE, Signal, wait_until};
 
 /// What the origin does with a request whose head it has read.
 type Script = dyn Fn(&mut Exchange) + Send + Sync;
@@ -241,6 +241,14 @@ impl Exchange {
     /// Reads exactly so many bytes, whatever they are.
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         self.client.bytes(count)
+    }
+
+    /// Waits for the other side to end the connection, says so if it does, and closes.
+    pub(crate) fn tells_the_end(&mut self, ended: &Signal) {
+        if self.ends_within(DEADLINE) {
+            ended.give();
+        }
+        self.close();
     }
 
     /// Whether the gate ends the connection in time.

@@ -121,10 +121,7 @@ pub(super) fn websocket_ends(stand: &mut Stand) {
         let ended = Signal::new();
         let told = ended.clone();
         let mut client = connected(stand, "", move |exchange| {
-            if exchange.ends_within(DEADLINE) {
-                told.give();
-            }
-            exchange.close();
+            exchange.tells_the_end(&told);
         });
         end(&mut client);
         // Where it is to be a reset, it comes now.
@@ -155,10 +152,7 @@ pub(super) fn events(stand: &mut Stand) {
             led.wait();
             exchange.chunk(format!("data: {number}\n\n").as_bytes());
         }
-        if exchange.ends_within(DEADLINE) {
-            told.give();
-        }
-        exchange.close();
+        exchange.tells_the_end(&told);
     });
     for request in both("/api/v1/x") {
         stand.allow("/api/v1/x", &request);
