@@ -327,6 +327,9 @@ mod tests {
         let mut bytes = BytesMut::from("5\r\nhe");
         assert!(matches!(decoder.next(&mut bytes), Ok(Decoded::Data(_))));
         assert_eq!((decoder.left(), decoder.data_ahead(), decoder.is_at_end()), (None, 3, false));
+        bytes.extend_from_slice(b"llo\r\n0\r\n\r\n");
+        while !matches!(decoder.next(&mut bytes), Ok(Decoded::End)) {}
+        assert_eq!((decoder.left(), decoder.data_ahead(), decoder.is_at_end()), (Some(0), 0, true));
         let decoder = Decoder::length(7);
         assert_eq!((decoder.left(), decoder.data_ahead()), (Some(7), 7));
         assert!(Decoder::length(0).is_at_end());
