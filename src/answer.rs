@@ -1,7 +1,6 @@
 //! The body of what the client gets, and with it the end of the request.
 
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,13 +8,11 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::forward::body::{BodyError, UpstreamBody};
 use crate::observe::record::Record;
-use crate::server::connection::Client;
 
-/// The body of a response to the client; the request ends when it is dropped.
+/// The body of a response to the client; the request is recorded when it is dropped.
 pub(crate) struct Answer {
     body: Source,
     record: Option<Record>,
-    client: Rc<Client>,
 }
 
 enum Source {
@@ -27,19 +24,19 @@ enum Source {
 
 impl Answer {
     /// One that keygate wrote itself.
-    pub(crate) fn own(body: Bytes, record: Record, client: Rc<Client>) -> Self {
+    pub(crate) fn own(body: Bytes, record: Record) -> Self {
         let body = Source::Own(Some(body).filter(|body| !body.is_empty()));
-        Self { body, record: Some(record), client }
+        Self { body, record: Some(record) }
     }
 
     /// None, because a tunnel takes over; the tunnel has the record.
-    pub(crate) fn empty(client: Rc<Client>) -> Self {
-        Self { body: Source::Own(None), record: None, client }
+    pub(crate) fn empty() -> Self {
+        Self { body: Source::Own(None), record: None }
     }
 
     /// One that streams from an upstream.
-    pub(crate) fn streaming(body: UpstreamBody, record: Record, client: Rc<Client>) -> Self {
-        Self { body: Source::Upstream(body), record: Some(record), client }
+    pub(crate) fn streaming(body: UpstreamBody, record: Record) -> Self {
+        Self { body: Source::Upstream(body), record: Some(record) }
     }
 }
 
@@ -74,11 +71,5 @@ impl Body for Answer {
             Source::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
             Source::Upstream(body) => body.size_hint(),
         }
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.client.end();
     }
 }

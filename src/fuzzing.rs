@@ -3,14 +3,16 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, request};
 
 use crate::forward::headers::{Framing, Passage, asks_for_websocket, client_address, write_head};
+use crate::http1::body::{Decoded, Decoder};
 use crate::http1::fields;
 use crate::plan::TrustedProxies;
 use crate::plugin::Cx;
 use crate::screen;
-use crate::server::wire::Scan;
+use crate::server::h1::head::{Head, Search};
 
 /// What a request without a body looks like upstream.
 #[derive(Debug)]
@@ -60,19 +62,86 @@ fn fields_of(head: Bytes) -> HeaderMap {
     fields::collect(&head, parsed.headers, HeaderMap::new()).expect("fields")
 }
 
-/// Looks at a client's bytes as they come in these pieces: how many are passed on, and how many
-/// heads came whole.
-pub fn scan(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> (usize, u64) {
-    let mut scan = Scan::default();
-    let mut start = 0;
-    for piece in pieces.into_iter().chain([bytes.len()]) {
-        let end = bytes.len().min(start + piece);
-        if scan.opaque() >= piece as u64 {
-            scan.skip((end - start) as u64);
-        } else if let Err(count) = scan.next(&bytes[start..end]) {
-            return (start + count, scan.take_heads());
+/// A request out of a connection's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Method, target and version.
+    pub line: (String, String, String),
+    /// Names and values in the order of their names.
+    pub fields: Vec<(String, Vec<u8>)>,
+    /// What has come of the body.
+    pub body: Vec<u8>,
+    /// The fields behind it.
+    pub trailers: Vec<(String, Vec<u8>)>,
+    /// Whether all of it has come.
+    pub is_whole: bool,
+}
+
+/// Reads the requests of a connection whose bytes come in these pieces, as far as they are valid;
+/// says whether they are to their end.
+pub fn requests(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<Request>, bool) {
+    const MAX_SIZE: usize = 32 * 1024;
+    let (mut left, mut rest) = (BytesMut::new(), bytes);
+    let mut pieces = pieces.into_iter();
+    let mut more = |left: &mut BytesMut| {
+        let count = pieces.next().unwrap_or(rest.len()).clamp(1, rest.len().max(1)).min(rest.len());
+        left.extend_from_slice(&rest[..count]);
+        rest = &rest[count..];
+        count > 0
+    };
+    let mut all: Vec<Request> = Vec::new();
+    let (mut search, mut body) = (Search::default(), None::<Decoder>);
+    loop {
+        let Some(decoder) = &mut body else {
+            match search.next(&left, MAX_SIZE) {
+                Err(_) => return (all, false),
+                Ok(None) if !more(&mut left) => return (all, true),
+                Ok(None) => {}
+                Ok(Some((start, end))) => {
+                    search = Search::default();
+                    let head = left.split_to(end).freeze().slice(start..);
+                    let Ok(head) = Head::parse(&head, HeaderMap::new()) else {
+                        return (all, false);
+                    };
+                    all.push(Request::begun(&head));
+                    body = Some(head.body);
+                }
+            }
+            continue;
+        };
+        let Some(last) = all.last_mut() else { return (all, false) };
+        match decoder.next(&mut left) {
+            Err(_) => return (all, false),
+            Ok(Decoded::Data(data)) => last.body.extend_from_slice(&data),
+            Ok(Decoded::Trailers(fields)) => last.trailers = sorted(&fields),
+            Ok(Decoded::Incomplete) if !more(&mut left) => return (all, true),
+            Ok(Decoded::Incomplete) => {}
+            Ok(Decoded::End) => {
+                last.is_whole = true;
+                body = None;
+            }
         }
-        start = end;
     }
-    (bytes.len(), scan.take_heads())
+}
+
+impl Request {
+    fn begun(head: &Head) -> Self {
+        let request = &head.request;
+        let line = (request.method(), request.uri(), request.version());
+        Self {
+            line: (line.0.to_string(), line.1.to_string(), format!("{:?}", line.2)),
+            fields: sorted(request.headers()),
+            body: Vec::new(),
+            trailers: Vec::new(),
+            is_whole: false,
+        }
+    }
+}
+
+fn sorted(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    let fields = fields.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+    let mut fields: Vec<_> = fields.collect();
+    // Stable: the values of one name keep their order.
+    fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+    fields
 }

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 
 use http::header::{CONNECTION, DATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request, response};
-use hyper::body::{Body, Incoming};
 
 use crate::answer::Answer;
 use crate::forward::{self, Forwarded, headers};
@@ -20,6 +19,7 @@ use crate::reply::{Asked, Cause, ErrorStyle, Reply};
 use crate::route::Choice;
 use crate::screen::{self, Host};
 use crate::server::connection::Client;
+use crate::server::h1::input::ClientBody;
 use crate::server::tunnel::Tunnel;
 use crate::server::worker::{Served, Worker};
 
@@ -36,13 +36,9 @@ pub(crate) struct Admitted {
 }
 
 /// Answers one request.
-pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Response<Answer> {
-    let seen = client.begin();
+pub(crate) async fn handle(client: Rc<Client>, request: Request<ClientBody>) -> Response<Answer> {
     let served = client.worker.served();
     let (mut head, body) = request.into_parts();
-    if body.is_end_stream() {
-        client.read_whole();
-    }
     let trusted = served.plan.trusted.trusts(client.peer);
     let mut record = Record::begin(
         Rc::clone(&client.worker),
@@ -51,11 +47,7 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
         request_id(&client.worker, &head.headers, trusted),
         client.peer_value.clone(),
     );
-    let admitted = match seen {
-        true => admit(&client, &served, &mut head, trusted, &mut record),
-        false => Err(Reply::closing(Cause::BadRequest)),
-    };
-    let sent = match admitted {
+    let sent = match admit(&client, &served, &mut head, trusted, &mut record) {
         Ok(admitted) => forward::send(&client, &served, &head, body, &admitted, &mut record)
             .await
             .map(|forwarded| (forwarded, admitted)),
@@ -66,14 +58,14 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
         Ok((Forwarded::Response(mut response, body), admitted)) => {
             worker.recycle_headers(head.headers);
             finish(&served, &admitted, &mut response, &mut record);
-            Response::from_parts(response, Answer::streaming(body, record, client))
+            Response::from_parts(response, Answer::streaming(body, record))
         }
         Ok((Forwarded::Switched(mut head, lease), admitted)) => {
             finish(&served, &admitted, &mut head, &mut record);
             client.switch_to(Tunnel::new(lease, record));
-            Response::from_parts(head, Answer::empty(client))
+            Response::from_parts(head, Answer::empty())
         }
-        Err(reply) => answer(reply, &served, &head.headers, record, client).await,
+        Err(reply) => answer(reply, &served, &head.headers, record, &worker).await,
     };
     if worker.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -143,10 +135,10 @@ async fn answer(
     served: &Served,
     asked: &HeaderMap,
     mut record: Record,
-    client: Rc<Client>,
+    worker: &Worker,
 ) -> Response<Answer> {
     if let Some(pause) = reply.pause {
-        match client.worker.delays.enter() {
+        match worker.delays.enter() {
             Some(_place) => tokio::time::sleep(pause).await,
             None => reply = Reply::from(Cause::RateLimited(pause)),
         }
@@ -160,7 +152,7 @@ async fn answer(
     record.status = Some(response.status());
     record.answered = record.sent.map(|_| std::time::Instant::now());
     let (head, body) = response.into_parts();
-    Response::from_parts(head, Answer::own(body, record, client))
+    Response::from_parts(head, Answer::own(body, record))
 }
 
 /// The id that a trusted proxy sent, or a new one.

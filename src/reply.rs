@@ -46,15 +46,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Why hyper would answer with this head before it takes the bytes for a request.
-    pub(crate) fn of_unreadable(head: &[u8]) -> Self {
-        match head.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3)) {
-            Some(b"431") => Self::HeadTooLarge,
-            Some(b"414") => Self::TargetTooLong,
-            _ => Self::BadRequest,
-        }
-    }
-
     fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,

@@ -1,7 +1,7 @@
 //! What is refused or deleted before anything else looks at a request.
 //!
-//! hyper has parsed the head by now and refused most of what two parsers could read differently;
-//! these are the rules that it leaves open.
+//! The head has been parsed by now, and nearly all refused that two parsers could read differently
+//! (`server/h1/head.rs`); these are the rules about what its parts say.
 
 use std::net::Ipv6Addr;
 use std::str::FromStr;

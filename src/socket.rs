@@ -1,9 +1,7 @@
 //! A stream to a peer, over TCP or a unix socket.
 
-use std::cell::RefCell;
 use std::io;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
@@ -105,29 +103,9 @@ impl Socket {
         }
     }
 
-    fn is_read_closed(&self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        let ready = match self {
-            Self::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
-            Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
-        };
-        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
-    }
-}
-
-/// A socket that can be looked at while hyper owns it.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedSocket(Rc<RefCell<Socket>>);
-
-impl SharedSocket {
-    /// Shares a socket.
-    pub(crate) fn new(socket: Socket) -> Self {
-        Self(Rc::new(RefCell::new(socket)))
-    }
-
     /// Ends the stream with a reset when it is closed; a unix socket has none.
     pub(crate) fn reset_when_closed(&self) {
-        if let Socket::Tcp(stream) = &*self.0.borrow() {
+        if let Self::Tcp(stream) = self {
             // If that fails, the stream is closed in the usual way.
             let _ = stream.set_zero_linger();
         }
@@ -135,46 +113,11 @@ impl SharedSocket {
 
     /// Whether the peer has closed its side, even if bytes before that are still unread.
     pub(crate) fn is_read_closed(&self) -> bool {
-        self.0.borrow().is_read_closed()
-    }
-}
-
-impl AsyncRead for SharedSocket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for SharedSocket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = match self {
+            Self::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+            Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+        };
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 }

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Version};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::headers::{Framing, trailer_may_pass};
 use crate::server::clock::Wait;
 use crate::server::connection::Client;
+use crate::server::h1::input::ClientBody;
 use crate::server::pace::Pace;
 use crate::server::worker::Served;
 use crate::upstream::connection::Broken;
@@ -61,7 +61,7 @@ const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct RequestBody(Option<Streaming>);
 
 struct Streaming {
-    inner: Incoming,
+    inner: ClientBody,
     client: Rc<Client>,
     served: Rc<Served>,
     /// How long its client may still be waited for.
@@ -80,7 +80,7 @@ impl RequestBody {
 
     /// A body that may be `limit` bytes long.
     pub(crate) fn streaming(
-        inner: Incoming,
+        inner: ClientBody,
         limit: Option<u64>,
         expects_continue: bool,
         client: Rc<Client>,
@@ -130,15 +130,9 @@ impl Streaming {
         deadlines.clear(Wait::Upstream);
         deadlines.clear(Wait::Write);
         match frame {
-            None => {
-                self.client.read_whole();
-                Poll::Ready(None)
-            }
+            None => Poll::Ready(None),
             Some(Err(_)) => Poll::Ready(Some(Err(BodyError::Client))),
             Some(Ok(frame)) => {
-                if self.inner.is_end_stream() {
-                    self.client.read_whole();
-                }
                 if let Some(data) = frame.data_ref()
                     && let Err(error) = self.count(data)
                 {
@@ -180,7 +174,7 @@ impl Body for RequestBody {
 }
 
 /// How a body that came in is framed when it goes on.
-pub(crate) fn framing(headers: &HeaderMap, body: &Incoming) -> Framing {
+pub(crate) fn framing(headers: &HeaderMap, body: &ClientBody) -> Framing {
     if body.is_end_stream() {
         // A length of 0 is said as it was: some origins ask for it with a POST.
         let length = headers.contains_key(CONTENT_LENGTH).then_some(Framing::Length(0));
@@ -212,8 +206,6 @@ pub(crate) struct UpstreamBody {
     left: Option<u64>,
     /// Whether the client sees by its framing where it ends.
     framed: bool,
-    /// Why it broke off; told only after everything before has been written to the client.
-    broken: bool,
     client: Rc<Client>,
     served: Rc<Served>,
 }
@@ -230,7 +222,7 @@ impl UpstreamBody {
         *client.lease.borrow_mut() = Some(lease);
         // HTTP/1.0 has no chunks: what has no length ends with the connection.
         let framed = version != Version::HTTP_10 || left.is_some();
-        let body = Self { left, framed, broken: false, client, served };
+        let body = Self { left, framed, client, served };
         if body.is_end_stream() {
             body.give_back();
         }
@@ -251,21 +243,14 @@ impl UpstreamBody {
         drop(self.client.lease.take());
     }
 
-    /// Has a client that could not tell otherwise see that this was not all (RFC 9112, section 8).
-    fn end_visibly(&self) {
+    /// Ends the connection. A client that could not tell otherwise sees that this was not all (RFC
+    /// 9112, section 8).
+    fn break_off(&self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if !self.framed {
             self.client.reset_when_closed();
         }
-    }
-
-    /// hyper throws away what it has not written yet when a body fails: the failure is told in the
-    /// next round, so that the last event before it reaches the client.
-    fn break_off(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.broken = true;
-        self.end_visibly();
         self.give_up();
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Poll::Ready(Some(Err(error)))
     }
 
     fn poll_upstream(
@@ -294,14 +279,9 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.broken {
-            return Poll::Ready(Some(Err(BodyError::Upstream)));
-        }
         let Poll::Ready(frame) = self.poll_upstream(cx) else {
             if self.client.deadlines.passed(Wait::Upstream) {
-                self.end_visibly();
-                self.give_up();
-                return Poll::Ready(Some(Err(BodyError::UpstreamStalled)));
+                return self.break_off(BodyError::UpstreamStalled);
             }
             return Poll::Pending;
         };
@@ -311,7 +291,7 @@ impl Body for UpstreamBody {
                 self.give_back();
                 Poll::Ready(None)
             }
-            Some(Err(_)) => self.break_off(cx),
+            Some(Err(_)) => self.break_off(BodyError::Upstream),
             Some(Ok(frame)) => {
                 if self.is_end_stream() {
                     self.give_back();

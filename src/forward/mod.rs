@@ -13,7 +13,6 @@ use std::time::Instant;
 
 use http::header::UPGRADE;
 use http::{Method, StatusCode, Version, request, response};
-use hyper::body::Incoming;
 
 use self::body::{BodyError, RequestBody, UpstreamBody};
 use self::headers::{Framing, Passage};
@@ -23,6 +22,7 @@ use crate::pipeline::Admitted;
 use crate::reply::{Cause, Reply};
 use crate::server::clock::Wait;
 use crate::server::connection::Client;
+use crate::server::h1::input::ClientBody;
 use crate::server::worker::Served;
 use crate::upstream::connection::{Broken, Said};
 use crate::upstream::lease::Lease;
@@ -44,7 +44,7 @@ pub(crate) async fn send(
     client: &Rc<Client>,
     served: &Rc<Served>,
     head: &request::Parts,
-    body: Incoming,
+    body: ClientBody,
     admitted: &Admitted,
     record: &mut Record,
 ) -> Result<Forwarded, Reply> {

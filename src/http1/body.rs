@@ -178,9 +178,12 @@ impl Decoder {
 
     fn trailers(&mut self, bytes: &mut BytesMut) -> Result<Decoded, Malformed> {
         let mut lines = Lines::default();
-        let end = match lines.end(bytes) {
-            None if bytes.len() <= MAX_TRAILERS => return Ok(Decoded::Incomplete),
-            Some(end) if end <= MAX_TRAILERS && lines.ends() == Ends::Crlf => end,
+        let end = lines.end(bytes);
+        // A line that does not end with CRLF is none, whatever follows.
+        let is_one = matches!(lines.ends(), Ends::Unknown | Ends::Crlf);
+        let end = match end {
+            None if is_one && bytes.len() <= MAX_TRAILERS => return Ok(Decoded::Incomplete),
+            Some(end) if is_one && end <= MAX_TRAILERS => end,
             _ => return Err(Malformed),
         };
         let block = bytes.split_to(end).freeze();
@@ -297,6 +300,20 @@ mod tests {
             "0\r\nA: \0\r\n\r\n",
         ] {
             check(chunked, wrong, None);
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_body_is_not_waited_for() {
+        for begun in ["5\n", "5\r\nhello\n", "0\r\n\n", "0\r\nA: b\n", "0\r\nA: b\r\nc\n"] {
+            let (mut decoder, mut bytes) = (chunked(), BytesMut::from(begun));
+            let refused = loop {
+                match decoder.next(&mut bytes) {
+                    Ok(Decoded::Data(_)) => {}
+                    decoded => break decoded.is_err(),
+                }
+            };
+            assert!(refused, "{begun:?}");
         }
     }
 

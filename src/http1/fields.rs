@@ -45,17 +45,23 @@ pub(crate) struct Framing {
     pub(crate) close: bool,
     /// Whether it says `keep-alive`.
     pub(crate) keep_alive: bool,
+    /// Whether `TE` says `trailers`.
+    pub(crate) trailers: bool,
 }
 
 impl Framing {
-    /// Reads `Content-Length`, `Transfer-Encoding` and `Connection`; none if the first two cannot
-    /// be believed: a length that is no number or is said in two ways, or a coding that is not
-    /// exactly `chunked`, once.
+    /// Reads `Content-Length`, `Transfer-Encoding`, `Connection` and `TE`; none if the first two
+    /// cannot be believed: a length that is no number or is said in two ways, or a coding that is
+    /// not exactly `chunked`, once.
     pub(crate) fn of(found: &[httparse::Header<'_>]) -> Option<Self> {
         let mut said = Self::default();
         for field in found {
             match field.name.len() {
-                10 if is(field, "connection") => said.options(field.value),
+                2 if is(field, "te") => said.trailers |= lists(field.value, "trailers"),
+                10 if is(field, "connection") => {
+                    said.close |= lists(field.value, "close");
+                    said.keep_alive |= lists(field.value, "keep-alive");
+                }
                 14 if is(field, "content-length") => {
                     // Each line on its own: "1, 1" is no number.
                     let length = decimal(field.value)?;
@@ -75,13 +81,11 @@ impl Framing {
         }
         Some(said)
     }
+}
 
-    fn options(&mut self, value: &[u8]) {
-        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
+fn lists(value: &[u8], option: &str) -> bool {
+    let mut options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    options.any(|listed| listed.eq_ignore_ascii_case(option.as_bytes()))
 }
 
 fn is(field: &httparse::Header<'_>, name: &str) -> bool {
@@ -168,6 +172,11 @@ mod tests {
             let field = httparse::Header { name: "CONNECTION", value: value.as_bytes() };
             let said = Framing::of(&[field]).expect("nothing is wrong");
             assert_eq!((said.close, said.keep_alive), (close, keep_alive), "{value:?}");
+        }
+        for (value, trailers) in [("", false), ("gzip, Trailers", true), ("trailers2", false)] {
+            let field = httparse::Header { name: "Te", value: value.as_bytes() };
+            let said = Framing::of(&[field]).expect("nothing is wrong");
+            assert_eq!(said.trailers, trailers, "{value:?}");
         }
     }
 

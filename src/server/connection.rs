@@ -1,33 +1,28 @@
 //! One client connection, from accept to close.
 
-use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
+use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1::Builder;
-use hyper::service::service_fn;
+use http::{HeaderMap, HeaderValue};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::client_io::ClientIo;
 use super::clock::{Deadlines, Wait};
+use super::h1::exchange::{End, exchange, refused};
+use super::h1::input::{Came, Input};
+use super::h1::output::Output;
+use super::pace::Pace;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
 use crate::forward;
-use crate::observe::record::Record;
-use crate::pipeline;
-use crate::reply::{Asked, Cause, ErrorStyle, Reply};
-use crate::socket::{SharedSocket, Socket};
+use crate::http1::fields;
+use crate::socket::Socket;
 use crate::upstream::lease::Lease;
-
-/// How much of a message is buffered beyond the longest head.
-const BUFFER_SIZE: usize = 64 * 1024;
 
 /// How long an idle connection is kept after a stop: long enough for a request that is on its way,
 /// which is answered with `Connection: close`. Closing at once would lose it.
@@ -39,6 +34,13 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The most that informational responses may hold back for one request.
 const MAX_HINTS: usize = 16 * 1024;
 
+/// How long a connection that ends is read from, so that a client that is still sending gets to
+/// read the answer instead of a reset (RFC 9112, section 9.6).
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much is read from a connection that ends.
+const LINGER_SIZE: usize = 4 * 1024 * 1024;
+
 /// What the requests of one connection share.
 pub(crate) struct Client {
     /// The worker that serves it.
@@ -49,40 +51,22 @@ pub(crate) struct Client {
     pub(crate) peer: Option<IpAddr>,
     /// The same, as it stands in header fields.
     pub(crate) peer_value: Option<HeaderValue>,
-    /// The connection itself, to be looked at only.
-    socket: SharedSocket,
-    /// How far the current request has come.
-    phase: Cell<Phase>,
-    /// Whether the client may still be sending a request that is not going to be read.
-    unread: Cell<bool>,
+    /// The connection itself.
+    pub(super) socket: RefCell<Socket>,
+    /// What came over it.
+    pub(super) input: RefCell<Input>,
+    /// What is to go out over it.
+    pub(super) output: RefCell<Output>,
     /// The upstream's connection whose response is being streamed.
     pub(crate) lease: RefCell<Option<Lease>>,
-    /// What takes the place of HTTP after a `101`.
-    tunnel: RefCell<Option<Tunnel>>,
+    /// What takes the place of HTTP after a `101`; large, and seldom there.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     /// Whether the upstream has said `100 Continue`.
     pub(crate) body_is_wanted: Cell<bool>,
-    /// What waits to be written between two responses: informational ones, or a refusal of what is
-    /// no request.
-    pub(super) hints: RefCell<Vec<u8>>,
-    /// How many heads came from the client and were not handed over yet.
-    heads: Cell<u64>,
-    /// Whether a response, or some of one, is still to be written.
-    owed: Cell<bool>,
-}
-
-/// How far a connection's current request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Nothing of it has been read.
-    Idle,
-    /// Its head is being read.
-    Head,
-    /// Its response has not ended.
-    Busy,
 }
 
 impl Client {
-    fn new(worker: Rc<Worker>, socket: SharedSocket, peer: Option<IpAddr>) -> Rc<Self> {
+    fn new(worker: Rc<Worker>, socket: Socket, peer: Option<IpAddr>) -> Rc<Self> {
         let peer = peer.map(|address| address.to_canonical());
         let deadlines = worker.clock.deadlines();
         Rc::new(Self {
@@ -90,63 +74,65 @@ impl Client {
             deadlines,
             peer,
             peer_value: peer.and_then(|address| HeaderValue::from_str(&address.to_string()).ok()),
-            socket,
-            phase: Cell::new(Phase::Head),
-            unread: Cell::new(true),
+            socket: RefCell::new(socket),
+            input: RefCell::new(Input::new()),
+            output: RefCell::default(),
             lease: RefCell::default(),
             tunnel: RefCell::default(),
             body_is_wanted: Cell::default(),
-            hints: RefCell::default(),
-            heads: Cell::default(),
-            owed: Cell::new(false),
         })
     }
 
-    /// Bytes came, and with them so many heads.
-    pub(super) fn hears(&self, heads: u64, header_timeout: Duration) {
-        self.heads.set(self.heads.get() + heads);
-        if self.phase.get() == Phase::Idle {
-            self.phase.set(Phase::Head);
-            self.deadlines.set(Wait::Request, header_timeout);
-        }
+    /// Bounds the wait for a request, of which something has come or not.
+    fn await_request(&self, begun: bool) {
+        let served = self.worker.served();
+        let server = &served.plan.server;
+        let timeout = if begun { server.client_header_timeout } else { server.keepalive_timeout };
+        self.deadlines.set(Wait::Request, timeout);
     }
 
-    /// A request's head is complete. False if the bytes of it were not seen to be one: then it was
-    /// framed in two ways, and must be refused.
-    #[must_use]
-    pub(crate) fn begin(&self) -> bool {
-        let seen = self.heads.get().checked_sub(1);
-        self.heads.set(seen.unwrap_or(0));
-        self.phase.set(Phase::Busy);
-        self.owed.set(true);
-        self.unread.set(true);
+    /// A request's head is complete.
+    pub(super) fn begin(&self) {
+        self.deadlines.clear(Wait::Request);
         self.deadlines.set(Wait::Look, LOOK_INTERVAL);
         self.body_is_wanted.set(false);
-        self.deadlines.clear(Wait::Request);
-        seen.is_some()
     }
 
-    /// The request has been read whole.
-    pub(crate) fn read_whole(&self) {
-        self.unread.set(false);
-    }
-
-    /// The response is written, or as good as: the next request may come.
-    pub(crate) fn end(&self) {
-        self.phase.set(Phase::Idle);
+    /// The response is written, or never will be.
+    pub(super) fn end(&self) {
         self.deadlines.clear(Wait::Look);
-        if self.worker.is_stopping() {
-            self.deadlines.set(Wait::Request, STOP_TIMEOUT);
-        } else {
-            let timeout = self.worker.served().plan.server.keepalive_timeout;
-            self.deadlines.set(Wait::Request, timeout);
-        }
+        self.deadlines.clear(Wait::Write);
+        self.input.borrow_mut().rest();
+        self.output.borrow_mut().give_back(|room| self.worker.recycle_room(room));
     }
 
-    /// Goes on with an upload while the client takes nothing of the response: hyper asks for no
-    /// more of a response that it cannot write, and the request's body moves only when that is
-    /// asked for. A client that sends everything before it reads anything would wait for ever.
-    fn drive_upload(&self, cx: &mut Context<'_>) {
+    /// Where to append what goes out.
+    pub(super) fn output(&self) -> RefMut<'_, Output> {
+        let mut output = self.output.borrow_mut();
+        output.reuse(|| self.worker.empty_room());
+        output
+    }
+
+    /// Writes everything that is to go out. Bounds how long the client may leave no room for it:
+    /// only bytes that it takes end the wait.
+    pub(super) fn poll_flush(&self, pace: &Pace, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut output = self.output.borrow_mut();
+        while !output.is_empty() {
+            match output.poll_write(&mut self.socket.borrow_mut(), cx)? {
+                Poll::Ready(count) => pace.moved(&self.deadlines, count),
+                Poll::Pending => {
+                    pace.waits(&self.deadlines);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Goes on with an upload while the client takes nothing of the response: no more of a response
+    /// is taken that cannot be written, and the request's body moves only when that is asked for. A
+    /// client that sends everything before it reads anything would wait for ever.
+    pub(super) fn drive_upload(&self, cx: &mut Context<'_>) {
         if self.deadlines.is_set(Wait::Write)
             && let Some(lease) = &mut *self.lease.borrow_mut()
         {
@@ -155,154 +141,172 @@ impl Client {
         }
     }
 
-    /// Whether the client has left while it was owed a response. hyper notices at once, but not
-    /// while there are unread bytes of the client, such as a second request.
-    fn is_gone(&self) -> bool {
+    /// Whether a client that is owed a response has left, or takes too long to read it. That it
+    /// left is seen at once, but not while there are unread bytes of it, such as a second request:
+    /// then it is looked for now and then.
+    pub(super) fn poll_lost(&self, cx: &mut Context<'_>) -> bool {
+        let socket = &mut *self.socket.borrow_mut();
+        if self.deadlines.passed(Wait::Write)
+            || self.input.borrow_mut().poll_gone(socket, &self.worker, cx)
+        {
+            return true;
+        }
         if !self.deadlines.passed(Wait::Look) {
             return false;
         }
         self.deadlines.set(Wait::Look, LOOK_INTERVAL);
-        self.socket.is_read_closed()
+        socket.is_read_closed()
     }
 
-    /// Whether nothing of a request has come since the last one ended.
-    pub(super) fn is_idle(&self) -> bool {
-        self.phase.get() == Phase::Idle
+    /// Reads what has come of a body that nobody wants; says whether to read on.
+    pub(super) fn drain(&self, cx: &mut Context<'_>) -> bool {
+        self.input.borrow_mut().drain(&mut self.socket.borrow_mut(), cx)
     }
 
-    /// Whether the client may still be sending a request that is not going to be read.
-    pub(super) fn may_send_more(&self) -> bool {
-        self.unread.get()
+    /// Tells the client to send the body.
+    pub(super) fn say_continue(&self) {
+        self.output().bytes().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
     }
 
-    /// Everything that was to be written has gone out.
-    pub(super) fn has_flushed(&self) {
-        if self.phase.get() != Phase::Busy {
-            self.owed.set(false);
+    /// Passes a `103 Early Hints` on, before the response.
+    pub(crate) fn hint(&self, headers: &HeaderMap) {
+        let mut output = self.output();
+        let out = output.bytes();
+        let start = out.len();
+        out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+        fields::write(out, forward::headers::hints(headers));
+        out.extend_from_slice(b"\r\n");
+        if out.len() > MAX_HINTS {
+            out.truncate(start);
         }
-    }
-
-    /// Whether every request that was handed over has got its response.
-    pub(super) fn owes_nothing(&self) -> bool {
-        !self.owed.get()
-    }
-
-    /// Answers and records what hyper does not take for a request and would answer with `head`.
-    pub(super) fn refuse(&self, head: &[u8]) {
-        let request_id = self.worker.request_id();
-        let asked = Asked {
-            style: &ErrorStyle::default(),
-            headers: &HeaderMap::new(),
-            request_id: request_id.to_str().unwrap_or_default(),
-        };
-        let response = Reply::closing(Cause::of_unreadable(head)).response(asked);
-        let (mut head, body) = response.into_parts();
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        head.headers.insert(DATE, self.worker.date());
-        let served = self.worker.served();
-        let worker = Rc::clone(&self.worker);
-        let mut record =
-            Record::begin(worker, served, None, request_id.clone(), self.peer_value.clone());
-        record.status = Some(head.status);
-        record.add_bytes(body.len() as u64);
-        let mut out = self.hints.borrow_mut();
-        write_head(&mut out, head.status, &head.headers);
-        out.extend_from_slice(&body);
-    }
-
-    /// Whether the next request has not come yet, or not whole.
-    fn is_waiting(&self) -> bool {
-        matches!(self.phase.get(), Phase::Idle | Phase::Head)
     }
 
     /// Ends the connection with a reset: for a client that could take a proper end for the end of a
     /// body.
     pub(crate) fn reset_when_closed(&self) {
-        self.socket.reset_when_closed();
+        self.socket.borrow().reset_when_closed();
     }
 
     /// Lets a tunnel take the connection over once the `101` is written.
     pub(crate) fn switch_to(&self, tunnel: Tunnel) {
-        *self.tunnel.borrow_mut() = Some(tunnel);
+        *self.tunnel.borrow_mut() = Some(Box::new(tunnel));
     }
+}
 
-    /// Passes a `103 Early Hints` on, before the response.
-    pub(crate) fn hint(&self, headers: &HeaderMap) {
-        let mut hints = self.hints.borrow_mut();
-        let start = hints.len();
-        write_head(&mut hints, StatusCode::EARLY_HINTS, forward::headers::hints(headers));
-        if hints.len() > MAX_HINTS {
-            hints.truncate(start);
-        }
-    }
+/// What comes of waiting for a request.
+enum Next {
+    /// One is there. It is in memory of its own, so that a connection without one is small.
+    Exchange(Pin<Box<dyn Future<Output = End>>>),
+    /// Neither side wants to go on.
+    Ended,
 }
 
 /// Serves one connection until either side ends it.
 pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAddr>) {
-    let socket = SharedSocket::new(socket);
-    let client = Client::new(worker, socket.clone(), peer);
-    let limits = client.worker.served().plan.server.clone();
-    client.deadlines.set(Wait::Request, limits.client_header_timeout);
-    let service = service_fn(|request: Request<Incoming>| {
-        let client = Rc::clone(&client);
-        async move { Ok::<_, Infallible>(pipeline::handle(client, request).await) }
-    });
-    let mut http = Builder::new();
-    // The pipeline writes it: hyper's stands still for an hour when the clock is set back by one.
-    http.auto_date_header(false);
-    http.max_header_size(limits.max_header_size);
-    http.max_buf_size(BUFFER_SIZE.max(limits.max_header_size));
-    let io = ClientIo::new(socket, Rc::clone(&client), &limits);
-    let mut connection = http.serve_connection(io, service);
-    let mut told_to_stop = false;
-    let ended = poll_fn(|cx| {
-        client.deadlines.watch(cx.waker());
-        if client.worker.is_stopping() && !told_to_stop {
-            told_to_stop = true;
-            if client.is_waiting() {
-                client.deadlines.set(Wait::Request, STOP_TIMEOUT);
-            }
+    let client = Client::new(worker, socket, peer);
+    let mut first = true;
+    let end = loop {
+        let end = match next(&client, first).await {
+            Next::Exchange(exchange) => exchange.await,
+            Next::Ended => End::Broken,
+        };
+        if end != End::Next {
+            break end;
         }
-        let polled = Pin::new(&mut connection).poll(cx);
-        client.drive_upload(cx);
-        // Asked after the poll: what came in time counts, however late it is looked at.
-        let late = client.deadlines.passed(Wait::Request) || client.deadlines.passed(Wait::Write);
-        if polled.is_pending() && (late || client.is_gone()) {
-            Poll::Ready(None)
-        } else {
-            polled.map(Some)
-        }
-    })
-    .await;
-    match ended {
-        None => tracing::debug!(peer = ?client.peer, "the client took too long"),
-        Some(Err(error)) => tracing::debug!(peer = ?client.peer, %error, "the connection broke"),
-        Some(Ok(())) => {
-            let tunnel = client.tunnel.take();
-            if let Some(tunnel) = tunnel {
-                let parts = connection.into_parts();
-                let (socket, early) = parts.io.into_parts(parts.read_buf);
-                // Boxed, because every connection would be larger by it, and few are one.
-                Box::pin(tunnel.run(socket, early, &client.deadlines)).await;
-            }
-        }
+        first = false;
+    };
+    match end {
+        // Boxed, because every connection would be larger by them, and few need them for long.
+        End::Switched => Box::pin(tunnel(client)).await,
+        End::Last => Box::pin(linger(&client)).await,
+        End::Next => {}
+        End::Broken => tracing::debug!(peer = ?client.peer, "a client left or took too long"),
     }
 }
 
-/// Writes the head of a response that hyper does not write.
-fn write_head<'a>(
-    out: &mut Vec<u8>,
-    status: StatusCode,
-    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-) {
-    let reason = status.canonical_reason().unwrap_or_default();
-    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
-    for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
+/// Waits for a request: the first of a connection, or another.
+async fn next(client: &Rc<Client>, first: bool) -> Next {
+    // What was sent ahead is no idle connection.
+    let mut begun = first || !client.input.borrow().is_empty();
+    client.await_request(begun);
+    let mut told_to_stop = false;
+    poll_fn(|cx| {
+        client.deadlines.watch(cx.waker());
+        if client.worker.is_stopping() && !told_to_stop {
+            told_to_stop = true;
+            client.deadlines.set(Wait::Request, STOP_TIMEOUT);
         }
+        let mut input = client.input.borrow_mut();
+        let socket = &mut *client.socket.borrow_mut();
+        match input.poll_head(socket, &client.worker, cx) {
+            Poll::Ready(Ok(Came::Head(head))) => {
+                let exchange = exchange(Rc::clone(client), head);
+                return Poll::Ready(Next::Exchange(Box::pin(exchange)));
+            }
+            Poll::Ready(Ok(Came::End)) => return Poll::Ready(Next::Ended),
+            Poll::Ready(Err(cause)) => {
+                let refused = refused(Rc::clone(client), cause);
+                return Poll::Ready(Next::Exchange(Box::pin(refused)));
+            }
+            Poll::Pending => {}
+        }
+        if !begun && !input.is_empty() {
+            begun = true;
+            client.await_request(begun);
+        }
+        // Asked after the look: what came in time counts, however late it is looked at.
+        if client.deadlines.passed(Wait::Request) {
+            return Poll::Ready(Next::Ended);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Hands the connection over to what was agreed on.
+async fn tunnel(client: Rc<Client>) {
+    // Nobody else has it once its last exchange is over.
+    let Some(client) = Rc::into_inner(client) else { return };
+    if let Some(tunnel) = client.tunnel.into_inner() {
+        let early = client.input.into_inner().into_rest();
+        tunnel.run(client.socket.into_inner(), early, &client.deadlines).await;
     }
-    out.extend_from_slice(b"\r\n");
+}
+
+/// Ends a connection after its last answer. Where the client may still be sending, what comes is
+/// thrown away for a while: closing at once would reset the connection, and take the answer with
+/// it.
+async fn linger(client: &Client) {
+    let seems_done = poll_fn(|cx| {
+        let more = client.socket.borrow().poll_read_ready(cx).is_ready();
+        Poll::Ready(!more && client.input.borrow().has_all())
+    });
+    if seems_done.await {
+        return;
+    }
+    let shut_down = poll_fn(|cx| Pin::new(&mut *client.socket.borrow_mut()).poll_shutdown(cx));
+    if shut_down.await.is_err() {
+        return;
+    }
+    client.deadlines.set(Wait::Body, LINGER_TIMEOUT);
+    let mut left = LINGER_SIZE;
+    poll_fn(|cx| {
+        client.deadlines.watch(cx.waker());
+        let mut scratch = client.worker.scratch.borrow_mut();
+        loop {
+            let mut read = ReadBuf::new(&mut scratch);
+            let polled = Pin::new(&mut *client.socket.borrow_mut()).poll_read(cx, &mut read);
+            if client.deadlines.passed(Wait::Body) {
+                return Poll::Ready(());
+            }
+            match polled {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if (1..=left).contains(&read.filled().len()) => {
+                    left -= read.filled().len();
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
 }

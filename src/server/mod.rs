@@ -1,15 +1,14 @@
 //! The server: sockets, workers, connections.
 
-mod client_io;
 pub(crate) mod clock;
 pub(crate) mod connection;
+pub(crate) mod h1;
 pub(crate) mod listener;
 pub(crate) mod pace;
 #[cfg(test)]
 mod tests;
 pub(crate) mod threads;
 pub(crate) mod tunnel;
-pub(crate) mod wire;
 pub(crate) mod worker;
 
 use std::cell::Cell;

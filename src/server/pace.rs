@@ -58,11 +58,6 @@ impl Pace {
             self.left.set(self.timeout.min(self.left.get().saturating_add(bought)));
         }
     }
-
-    /// The next message has its time to itself.
-    pub(crate) fn begins(&self) {
-        self.left.set(self.timeout);
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, split};
 
 use super::clock::{Deadlines, Wait};
 use crate::observe::record::Record;
-use crate::socket::SharedSocket;
+use crate::socket::Socket;
 use crate::upstream::lease::Lease;
 
 /// An upstream's connection that has switched protocols, waiting for the client's.
@@ -32,12 +32,7 @@ impl Tunnel {
     ///
     /// A side that ends takes the other along at once: a WebSocket is closed as a whole (RFC 6455,
     /// section 7.1.1), and a side that does not notice would hold both connections.
-    pub(crate) async fn run(
-        mut self,
-        client: SharedSocket,
-        early: Bytes,
-        deadlines: &Rc<Deadlines>,
-    ) {
+    pub(crate) async fn run(mut self, client: Socket, early: Bytes, deadlines: &Rc<Deadlines>) {
         let timeout = self.lease.upstream().read_timeout;
         let (upstream, late, _slot) = self.lease.into_stream();
         let (client_read, mut client_write) = split(Watched::new(client, deadlines, timeout));

@@ -70,7 +70,11 @@ const MAX_DELAYED: usize = 10_000;
 const MAX_SPARE: usize = 64;
 const MAX_SPARE_CAPACITY: usize = 64;
 
-/// How much is read at a time when it must be looked at.
+/// How large the memory is that heads are written into, at first and at most where it is kept.
+const ROOM: usize = 2 * 1024;
+const MAX_ROOM: usize = 32 * 1024;
+
+/// How much is read at a time where it is not known how much comes.
 const SCRATCH_SIZE: usize = 64 * 1024;
 
 /// How often idle connections to upstreams are looked at: once a second.
@@ -118,7 +122,8 @@ pub(crate) struct Worker {
     /// The latest [`Worker::date`], and its second.
     date: RefCell<(u64, HeaderValue)>,
     spare_headers: RefCell<Vec<HeaderMap>>,
-    /// Where bytes are read to that are looked at before hyper gets them.
+    spare_rooms: RefCell<Vec<Vec<u8>>>,
+    /// Where bytes are read to that come while nobody has memory of their own for them.
     pub(super) scratch: RefCell<Box<[u8]>>,
     ticks: Cell<u32>,
     stopping: Cell<bool>,
@@ -141,6 +146,7 @@ impl Worker {
             random: RefCell::new(fastrand::Rng::new()),
             date: RefCell::new((0, EPOCH)),
             spare_headers: RefCell::default(),
+            spare_rooms: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
             ticks: Cell::new(0),
             stopping: Cell::new(false),
@@ -198,6 +204,21 @@ impl Worker {
         if spare.len() < MAX_SPARE && headers.capacity() <= MAX_SPARE_CAPACITY {
             headers.clear();
             spare.push(headers);
+        }
+    }
+
+    /// Room for what is to be written to a client.
+    pub(super) fn empty_room(&self) -> Vec<u8> {
+        let spare = self.spare_rooms.borrow_mut().pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(ROOM))
+    }
+
+    /// Keeps room that is no longer needed, unless it has grown large.
+    pub(super) fn recycle_room(&self, mut room: Vec<u8>) {
+        let mut spare = self.spare_rooms.borrow_mut();
+        if spare.len() < MAX_SPARE && room.capacity() <= MAX_ROOM {
+            room.clear();
+            spare.push(room);
         }
     }
 

@@ -1,8 +1,8 @@
 //! A key that the gate was given is nowhere in its memory once it serves: only its digest is.
 //!
 //! Looks at the memory of the running process. Not keygate's to wipe are what the kernel keeps of
-//! the environment, hyper's buffers, through which the keys of requests pass, and what the decoder
-//! of TOML leaves of a key that is written with escapes.
+//! the environment and what the decoder of TOML leaves of a key that is written with escapes; and
+//! the keys of requests pass through the buffers of connections.
 
 use keygate::keys::digest::Digest;
 

@@ -1,4 +1,4 @@
-//! Bytes that are no request, or that hyper alone would take for one: refused with keygate's own
+//! Bytes that are no request, or that many a parser would take for one: refused with keygate's own
 //! words, and seen in the access log.
 
 use serde_json::Value;

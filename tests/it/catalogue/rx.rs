@@ -168,6 +168,8 @@ pub(super) const CASES: &[Case] = &[
         stand.holds(refused, || "64 MiB are taken".to_owned());
         let status = client.send("0\r\n\r\n").response().status;
         stand.holds(status == 413, || format!("{status}"));
+        // What reached the origin of it may be noted after the answer.
+        stand.origin().wait_for(1);
         let whole = stand.arrived().iter().any(|one| one.body.len() > 64 << 10);
         stand.holds(!whole, || "more than that reached the origin".to_owned());
         let told = format!("{POST}X-API-Key: K1\r\nContent-Length: 65537\r\n\r\n");

@@ -493,8 +493,8 @@ fn post(stand: &Stand, rest: impl AsRef<[u8]>, then: Then) {
     stand.post(rest, keyless);
 }
 
-/// Lengths of the body `hello` that are none: alone, and behind a coding, where hyper does not look
-/// at them.
+/// Lengths of the body `hello` that are none: alone, and behind a coding, where
+/// many a parser does not look at them.
 fn length(stand: &Stand, values: &[&str]) {
     for value in values {
         let line = format!("Content-Length: {value}\r\n");

@@ -136,7 +136,7 @@ pub(super) fn early_and_gone(stand: &mut Stand) {
     }
 }
 
-/// What is not announced hyper drops by itself.
+/// What is not announced is dropped anyway.
 const TRAILERS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
     Trailer: X-Sum, Content-Length, Transfer-Encoding, Host, Set-Cookie, Authorization\r\n\
     Trailer: Connection, Keep-Alive, Upgrade, X-Request-Id, Proxy-Authenticate\r\n\

@@ -1,0 +1,254 @@
+//! One request and its response.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::DATE;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::Full;
+
+use super::head::{Head, Refusal};
+use super::input::ClientBody;
+use super::response::{Asked, Encoder, WrongLength};
+use crate::answer::Answer;
+use crate::observe::record::Record;
+use crate::pipeline;
+use crate::reply::{self, Cause, ErrorStyle, Reply};
+use crate::server::clock::Wait;
+use crate::server::connection::Client;
+use crate::server::pace::Pace;
+
+/// What follows an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Another request may come.
+    Next,
+    /// Everything was written, and nothing more may come.
+    Last,
+    /// The client left or took too long, or the response broke off.
+    Broken,
+    /// The `101` was written; what follows is no HTTP.
+    Switched,
+}
+
+/// Reads a request's head, has it answered, and writes the response.
+///
+/// What is passed on by value here is not kept twice: each connection with a request in flight has
+/// the memory of this future, and it is moved once.
+pub(crate) async fn exchange(client: Rc<Client>, head: Bytes) -> End {
+    client.begin();
+    let pace = Pace::new(Wait::Write, &client.worker.served().plan.server);
+    let end = match read(&client, &head) {
+        Ok((request, asked)) => {
+            let response = {
+                let mut handled = pin!(pipeline::handle(Rc::clone(&client), request));
+                poll_fn(|cx| poll_answered(&client, handled.as_mut(), &pace, cx)).await
+            };
+            match response {
+                Some((response, reads_on)) => {
+                    let asked = if reads_on { asked } else { asked.last() };
+                    let mut writing = Writing::begin(&client, &pace, response, asked);
+                    poll_fn(|cx| writing.poll_end(cx)).await
+                }
+                None => End::Broken,
+            }
+        }
+        Err(refusal) => refuse(&client, refusal, &pace).await,
+    };
+    client.end();
+    end
+}
+
+/// Answers bytes that cannot become a head.
+pub(crate) async fn refused(client: Rc<Client>, cause: Cause) -> End {
+    client.begin();
+    let pace = Pace::new(Wait::Write, &client.worker.served().plan.server);
+    let end = refuse(&client, cause.into(), &pace).await;
+    client.end();
+    end
+}
+
+fn read(client: &Rc<Client>, head: &Bytes) -> Result<(Request<ClientBody>, Asked), Refusal> {
+    let head = Head::parse(head, client.worker.empty_headers())?;
+    let asked = Asked::by(&head);
+    let mut input = client.input.borrow_mut();
+    input.begin(head.body, head.expects_continue);
+    Ok((head.request.map(|()| input.body(client)), asked))
+}
+
+/// Waits for the response, and says whether more of the request may be read then; none if the
+/// client has left before.
+fn poll_answered(
+    client: &Client,
+    handled: Pin<&mut impl Future<Output = Response<Answer>>>,
+    pace: &Pace,
+    cx: &mut Context<'_>,
+) -> Poll<Option<(Response<Answer>, bool)>> {
+    client.deadlines.watch(cx.waker());
+    if let Poll::Ready(response) = handled.poll(cx) {
+        return Poll::Ready(Some((response, client.drain(cx))));
+    }
+    // What is said before the response.
+    if matches!(client.poll_flush(pace, cx), Poll::Ready(Err(_))) || client.poll_lost(cx) {
+        return Poll::Ready(None);
+    }
+    Poll::Pending
+}
+
+/// The response cannot be written to its end.
+struct Broken;
+
+impl From<WrongLength> for Broken {
+    fn from(_: WrongLength) -> Self {
+        Self
+    }
+}
+
+/// A response whose head is on its way.
+struct Writing<'a> {
+    client: &'a Client,
+    pace: &'a Pace,
+    encoder: Encoder,
+    /// None once it has ended.
+    body: Option<Answer>,
+    /// Whether it ended too early.
+    broken: bool,
+    /// Whether the connection is no longer HTTP's behind it.
+    switches: bool,
+}
+
+impl<'a> Writing<'a> {
+    /// Writes the head.
+    fn begin(client: &'a Client, pace: &'a Pace, response: Response<Answer>, asked: Asked) -> Self {
+        let (head, body) = response.into_parts();
+        // Whoever waits to be told to send the body has its answer instead.
+        client.input.borrow_mut().takes_continue();
+        let encoder = Encoder::begin(client.output().bytes(), asked, &head, &body);
+        client.worker.recycle_headers(head.headers);
+        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        Self { client, pace, encoder, body: Some(body), broken: false, switches }
+    }
+
+    /// Goes on until all is written, and says what follows.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let client = self.client;
+        client.deadlines.watch(cx.waker());
+        match self.poll(cx) {
+            Poll::Ready(Err(Broken)) => Poll::Ready(End::Broken),
+            Poll::Ready(Ok(())) if self.switches => Poll::Ready(End::Switched),
+            Poll::Ready(Ok(())) => {
+                client.drain(cx);
+                let goes_on = self.encoder.keeps_open && client.input.borrow().is_done();
+                Poll::Ready(if goes_on { End::Next } else { End::Last })
+            }
+            Poll::Pending => {
+                client.drive_upload(cx);
+                if client.poll_lost(cx) { Poll::Ready(End::Broken) } else { Poll::Pending }
+            }
+        }
+    }
+
+    /// Writes as much as there is, and as the client takes. Small pieces that come together go out
+    /// together, and nothing waits for more to come.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        loop {
+            if self.client.output.borrow().is_full() {
+                ready!(self.poll_flush(cx))?;
+            }
+            let Some(body) = &mut self.body else {
+                ready!(self.poll_flush(cx))?;
+                return Poll::Ready(if self.broken { Err(Broken) } else { Ok(()) });
+            };
+            if self.encoder.is_done() {
+                self.body = None;
+                continue;
+            }
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(frame) => self.take(frame)?,
+                Poll::Pending => {
+                    ready!(self.poll_flush(cx))?;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.client.poll_flush(self.pace, cx).map_err(|_| Broken)
+    }
+
+    fn take(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, impl std::error::Error>>,
+    ) -> Result<(), Broken> {
+        let output = &mut *self.client.output.borrow_mut();
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            // What came before goes out, and then the connection ends in the middle of the body.
+            Some(Err(_)) => {
+                self.broken = true;
+                self.body = None;
+                return Ok(());
+            }
+            None => {
+                self.body = None;
+                return Ok(self.encoder.end(output)?);
+            }
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                self.encoder.piece(output, data)?;
+                if self.body.as_ref().is_some_and(Body::is_end_stream) {
+                    self.body = None;
+                    self.encoder.end(output)?;
+                }
+            }
+            Err(frame) => {
+                self.body = None;
+                self.encoder.end_with(output, frame.trailers_ref())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Answers and records what is no request, which ends the connection.
+async fn refuse(client: &Client, refusal: Refusal, pace: &Pace) -> End {
+    tracing::debug!(peer = ?client.peer, cause = ?refusal.cause, "the connection broke");
+    client.input.borrow_mut().give_up();
+    write_refusal(client, refusal);
+    let written = poll_fn(|cx| {
+        client.deadlines.watch(cx.waker());
+        match client.poll_flush(pace, cx) {
+            Poll::Pending if client.deadlines.passed(Wait::Write) => Poll::Ready(false),
+            polled => polled.map(|written| written.is_ok()),
+        }
+    });
+    if written.await { End::Last } else { End::Broken }
+}
+
+fn write_refusal(client: &Client, refusal: Refusal) {
+    let worker = Rc::clone(&client.worker);
+    let request_id = worker.request_id();
+    let asked = reply::Asked {
+        style: &ErrorStyle::default(),
+        headers: &HeaderMap::new(),
+        request_id: request_id.to_str().unwrap_or_default(),
+    };
+    let (mut head, body) = Reply::closing(refusal.cause).response(asked).into_parts();
+    head.headers.insert(DATE, worker.date());
+    let served = worker.served();
+    let request = refusal.asked.map(|asked| *asked);
+    let peer = client.peer_value.clone();
+    let mut record = Record::begin(worker, served, request, request_id, peer);
+    record.status = Some(head.status);
+    record.add_bytes(body.len() as u64);
+    let mut output = client.output();
+    let whole = Full::new(body.clone());
+    Encoder::begin(output.bytes(), Asked::by_nobody(), &head, &whole);
+    output.push(body, b"");
+}
