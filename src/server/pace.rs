@@ -107,21 +107,6 @@ mod tests {
     }
 
     #[test]
-    fn the_next_message_has_its_time_to_itself() {
-        let clock = Clock::new();
-        let deadlines = clock.deadlines();
-        let limits = ServerLimits { client_min_rate: 100, ..limits() };
-        let pace = Pace::new(Wait::Write, &limits);
-        for _ in 0..3 {
-            pace.waits(&deadlines);
-            clock.advance(Duration::from_secs(9));
-            assert!(!deadlines.passed(Wait::Write));
-            pace.moved(&deadlines, 1);
-            pace.begins();
-        }
-    }
-
-    #[test]
     fn without_a_rate_every_byte_buys_all_the_time() {
         let clock = Clock::new();
         let deadlines = clock.deadlines();
