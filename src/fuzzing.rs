@@ -2,17 +2,19 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
-use bytes::BytesMut;
-use http::{HeaderMap, HeaderValue, request};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
+use hyper::ext::ReasonPhrase;
 
 use crate::forward::headers::{Framing, Passage, asks_for_websocket, client_address, write_head};
 use crate::http1::body::{Decoded, Decoder};
 use crate::http1::fields;
+use crate::http1::lines::Lines;
 use crate::plan::TrustedProxies;
 use crate::plugin::Cx;
 use crate::screen;
 use crate::server::h1::head::{Head, Search};
+use crate::upstream::head;
 
 /// What a request without a body looks like upstream.
 #[derive(Debug)]
@@ -144,4 +146,62 @@ fn sorted(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     // Stable: the values of one name keep their order.
     fields.sort_by(|(a, _), (b, _)| a.cmp(b));
     fields
+}
+
+/// What an upstream's answer is taken for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// What came before the response.
+    pub informational: Vec<(StatusCode, HeaderMap)>,
+    /// The response's head.
+    pub head: Option<(Version, StatusCode, Option<ReasonPhrase>, HeaderMap)>,
+    /// Its body, as far as it came.
+    pub data: Vec<u8>,
+    /// The fields behind that.
+    pub trailers: HeaderMap,
+    /// How many bytes follow, if it came whole.
+    pub left: Option<usize>,
+}
+
+/// Reads the answer to a request from a stream whose bytes come in these pieces, as the client of
+/// `upstream` does; says whether the connection can carry another request, too.
+pub fn hear(
+    mut bytes: &[u8],
+    pieces: impl IntoIterator<Item = usize>,
+    asked: &Method,
+) -> (Heard, bool) {
+    let (mut heard, mut lines, mut read) = (Heard::default(), Lines::default(), BytesMut::new());
+    let mut pieces = pieces.into_iter();
+    let mut more = |read: &mut BytesMut, bytes: &mut &[u8]| {
+        let count = pieces.next().unwrap_or(bytes.len()).max(1).min(bytes.len());
+        let (piece, rest) = bytes.split_at(count);
+        read.extend_from_slice(piece);
+        *bytes = rest;
+        count > 0
+    };
+    let mut head = loop {
+        match head::take(&mut read, &mut lines, asked, HeaderMap::new) {
+            Ok(Some(head)) if head.parts.status.is_informational() && head.parts.status != 101 => {
+                heard.informational.push((head.parts.status, head.parts.headers));
+            }
+            Ok(Some(head)) => break head,
+            Ok(None) if more(&mut read, &mut bytes) => {}
+            Ok(None) | Err(_) => return (heard, false),
+        }
+    };
+    let reason = head.parts.extensions.remove();
+    heard.head = Some((head.parts.version, head.parts.status, reason, head.parts.headers));
+    loop {
+        match head.body.next(&mut read) {
+            Ok(Decoded::Data(data)) => heard.data.extend_from_slice(&data),
+            Ok(Decoded::Trailers(fields)) => heard.trailers = fields,
+            Ok(Decoded::End) => {
+                heard.left = Some(read.len() + bytes.len());
+                return (heard, head.keeps_alive);
+            }
+            Ok(Decoded::Incomplete) if more(&mut read, &mut bytes) => {}
+            Ok(Decoded::Incomplete) if head.body.close().is_ok() => {}
+            Ok(Decoded::Incomplete) | Err(_) => return (heard, false),
+        }
+    }
 }

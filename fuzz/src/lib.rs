@@ -2,6 +2,7 @@
 //! reference, that share no code with keygate.
 
 pub mod address;
+pub mod answer;
 pub mod rules;
 pub mod stand;
 pub mod strict;

@@ -75,6 +75,7 @@ fn sockets() -> (Socket, UnixStream) {
 fn begun(framing: Framing, body: Steps) -> Upload<Steps> {
     let mut upload = Upload::none();
     upload.begin(|out| out.extend_from_slice(b"HEAD\r\n\r\n"), body, framing);
+    assert!(!upload.is_over());
     upload
 }
 
