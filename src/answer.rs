@@ -12,7 +12,7 @@ use crate::observe::record::Record;
 /// The body of a response to the client; the request is recorded when it is dropped.
 pub(crate) struct Answer {
     body: Source,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
 }
 
 enum Source {
@@ -24,7 +24,7 @@ enum Source {
 
 impl Answer {
     /// One that keygate wrote itself.
-    pub(crate) fn own(body: Bytes, record: Record) -> Self {
+    pub(crate) fn own(body: Bytes, record: Box<Record>) -> Self {
         let body = Source::Own(Some(body).filter(|body| !body.is_empty()));
         Self { body, record: Some(record) }
     }
@@ -35,7 +35,7 @@ impl Answer {
     }
 
     /// One that streams from an upstream.
-    pub(crate) fn streaming(body: UpstreamBody, record: Record) -> Self {
+    pub(crate) fn streaming(body: UpstreamBody, record: Box<Record>) -> Self {
         Self { body: Source::Upstream(body), record: Some(record) }
     }
 }

@@ -40,13 +40,14 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<ClientBody>) -> 
     let served = client.worker.served();
     let (mut head, body) = request.into_parts();
     let trusted = served.plan.trusted.trusts(client.peer);
-    let mut record = Record::begin(
+    // Boxed, because it goes through many hands.
+    let mut record = Box::new(Record::begin(
         Rc::clone(&client.worker),
         Rc::clone(&served),
         Some((head.method.clone(), head.uri.clone())),
         request_id(&client.worker, &head.headers, trusted),
         client.peer_value.clone(),
-    );
+    ));
     let sent = match admit(&client, &served, &mut head, trusted, &mut record) {
         Ok(admitted) => forward::send(&client, &served, &head, body, &admitted, &mut record)
             .await
@@ -134,7 +135,7 @@ async fn answer(
     mut reply: Reply,
     served: &Served,
     asked: &HeaderMap,
-    mut record: Record,
+    mut record: Box<Record>,
     worker: &Worker,
 ) -> Response<Answer> {
     if let Some(pause) = reply.pause {

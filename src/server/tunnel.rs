@@ -18,12 +18,12 @@ use crate::upstream::lease::Lease;
 /// An upstream's connection that has switched protocols, waiting for the client's.
 pub(crate) struct Tunnel {
     lease: Lease,
-    record: Record,
+    record: Box<Record>,
 }
 
 impl Tunnel {
     /// The request is recorded when the tunnel ends.
-    pub(crate) fn new(lease: Lease, record: Record) -> Self {
+    pub(crate) fn new(lease: Lease, record: Box<Record>) -> Self {
         Self { lease, record }
     }
 

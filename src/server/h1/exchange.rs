@@ -73,11 +73,13 @@ pub(crate) async fn refused(client: Rc<Client>, cause: Cause) -> End {
 }
 
 fn read(client: &Rc<Client>, head: &Bytes) -> Result<(Request<ClientBody>, Asked), Refusal> {
-    let head = Head::parse(head, client.worker.empty_headers())?;
+    let mut head = Head::parse(head, client.worker.empty_headers())?;
     let asked = Asked::by(&head);
-    let mut input = client.input.borrow_mut();
-    input.begin(head.body, head.expects_continue);
-    Ok((head.request.map(|()| input.body(client)), asked))
+    if !head.body.is_at_end() {
+        *head.request.body_mut() = ClientBody::of(client);
+    }
+    client.input.borrow_mut().begin(head.body, head.expects_continue);
+    Ok((head.request, asked))
 }
 
 /// Waits for the response, and says whether more of the request may be read then; none if the

@@ -1,6 +1,7 @@
 //! What comes from a client: heads, and the bodies behind them, read from its socket by whoever
 //! wants them.
 
+use std::fmt;
 use std::future::Future as _;
 use std::io;
 use std::pin::{Pin, pin};
@@ -154,11 +155,6 @@ impl Input {
         self.broken = true;
     }
 
-    /// The body of the current request, for whoever wants it.
-    pub(crate) fn body(&self, client: &Rc<Client>) -> ClientBody {
-        ClientBody(self.wanted.then(|| Rc::clone(client)))
-    }
-
     /// Whether nobody has been told to send the body yet who waits for that; asked once.
     pub(crate) fn takes_continue(&mut self) -> bool {
         std::mem::take(&mut self.waits_to_continue)
@@ -252,6 +248,24 @@ impl Input {
 
 /// The body of a client's request, read from its connection piece by piece when it is asked for.
 pub(crate) struct ClientBody(Option<Rc<Client>>);
+
+impl fmt::Debug for ClientBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "a body" } else { "no body" })
+    }
+}
+
+impl ClientBody {
+    /// No body.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// What comes from a client behind the head of its request.
+    pub(crate) fn of(client: &Rc<Client>) -> Self {
+        Self(Some(Rc::clone(client)))
+    }
+}
 
 impl Body for ClientBody {
     type Data = Bytes;

@@ -19,6 +19,7 @@ use crate::http1::chunk::Extensions;
 use crate::http1::fields::{self, Framing};
 use crate::http1::lines::{Ends, Lines};
 use crate::reply::Cause;
+use crate::server::h1::input::ClientBody;
 
 /// The longest target that `http` has room for.
 const MAX_TARGET: usize = u16::MAX as usize - 1;
@@ -44,8 +45,8 @@ impl From<Cause> for Refusal {
 /// A request's head, and what it says about the connection.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// The request, whose body is elsewhere.
-    pub(crate) request: Request<()>,
+    /// The request, without its body.
+    pub(crate) request: Request<ClientBody>,
     /// What its body is.
     pub(crate) body: Decoder,
     /// Whether another request may follow.
@@ -132,7 +133,7 @@ impl Head {
         let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
             return Err(Cause::BadRequest.into());
         };
-        let mut request = Request::new(());
+        let mut request = Request::new(ClientBody::none());
         *request.method_mut() = read_method(method)?;
         *request.uri_mut() = read_target(head, target)?;
         *request.version_mut() = match parsed.version {

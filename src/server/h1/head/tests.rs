@@ -26,7 +26,7 @@ fn read(bytes: &[u8], pieces: &[usize]) -> Result<Option<(Head, Vec<u8>)>, Cause
 fn shown(read: Result<Option<(Head, Vec<u8>)>, Cause>) -> Result<Option<String>, Cause> {
     Ok(read?.map(|(head, rest)| {
         let Head { request, body, keeps_open, expects_continue, .. } = head;
-        let (parts, ()) = request.into_parts();
+        let (parts, _) = request.into_parts();
         let said = format!("{:?} {keeps_open} {expects_continue}", body.left());
         let line = format!("{} {} {:?} ", parts.method, parts.uri, parts.version);
         line + &said + "\n" + &lines(&parts.headers) + "\n" + &String::from_utf8_lossy(&rest)
