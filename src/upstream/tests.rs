@@ -177,6 +177,20 @@ async fn an_upstream_that_reads_no_more_is_no_error_but_no_end_either() {
     }
 }
 
+#[tokio::test]
+async fn an_upload_without_end_lets_the_response_have_its_turn() {
+    let (near, mut far) = UnixStream::pair().expect("a pair of sockets with much room");
+    let mut socket = Socket::Unix(near);
+    let mut upload = begun(Framing::Length(100), Steps::new((0..100).map(|_| Gives("a"))));
+    assert!(poll(&mut upload, &mut socket).is_pending());
+    // It needs nobody to go on.
+    poll_fn(|cx| upload.poll(&mut socket, cx)).await.expect("nothing is wrong");
+    drop(socket);
+    let mut arrived = String::new();
+    far.read_to_string(&mut arrived).await.expect("text arrives");
+    assert_eq!(arrived.len(), "HEAD\r\n\r\n".len() + 100);
+}
+
 /// What is left of a request's body while nothing of it can be written.
 async fn left(framing: Framing, steps: impl IntoIterator<Item = Step>) -> Option<usize> {
     let (mut socket, _far) = sockets();

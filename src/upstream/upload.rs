@@ -20,6 +20,10 @@ const LAST_CHUNK: &[u8] = b"0\r\n";
 /// How much memory is kept for the next head: what nearly all fit in.
 const MAX_KEPT: usize = 4 * 1024;
 
+/// How often is written before the response has its turn: an upstream may answer while it is sent
+/// more and more.
+const MAX_WRITES: u32 = 16;
+
 /// Why a request cannot be sent to its end.
 #[derive(Debug)]
 pub(super) enum Cut {
@@ -102,7 +106,12 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Upload<B> {
         socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Cut>> {
+        let mut turns = 0..MAX_WRITES;
         while !self.is_unheard {
+            if turns.next().is_none() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let next = self.poll_next(cx);
             if let Poll::Ready(Err(error)) = next {
                 self.broken_off = Some(error);
