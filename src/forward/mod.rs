@@ -134,7 +134,7 @@ async fn exchange(
 
 /// Decides whether a request may be sent once more, over a new connection: only if nothing can have
 /// been done about it. Either none of it was sent, or it asks for nothing to be done (RFC 9110,
-/// section 9.2.2) and its connection ended without a word.
+/// section 9.2.2) and its connection ended before the upstream had said anything whole.
 fn again(
     failure: Failure,
     mut lease: Lease,
@@ -150,7 +150,7 @@ fn again(
         Failure::Broken(Broken::Body(reason)) => return Err(Reply::closing(cause(reason))),
         Failure::Broken(broken) => broken,
     };
-    let ended = matches!(broken, Broken::Closed(_)) && !lease.is_answering();
+    let ended = matches!(broken, Broken::Closed(_)) && !lease.has_said();
     if ended && connections < MAX_CONNECTIONS {
         let asks_for_nothing = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let unsent = lease.take_back();

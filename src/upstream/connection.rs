@@ -83,7 +83,7 @@ pub(super) struct Connection {
     upload: Upload<RequestBody>,
     download: Download,
     /// Whether the upstream has said anything to the request.
-    is_answering: bool,
+    has_said: bool,
     /// Whether another request may follow.
     keeps_alive: bool,
 }
@@ -107,7 +107,7 @@ impl Connection {
             was_full: false,
             upload: Upload::none(),
             download: Download::Body(Decoder::length(0)),
-            is_answering: false,
+            has_said: false,
             keeps_alive: true,
         }
     }
@@ -121,7 +121,7 @@ impl Connection {
         framing: Framing,
     ) {
         self.upload.begin(write_head, body, framing);
-        self.is_answering = false;
+        self.has_said = false;
         self.download = Download::Head { asked, lines: Lines::default() };
     }
 
@@ -157,13 +157,12 @@ impl Connection {
             } else if ready!(self.poll_read(cx)).map_err(Broken::Closed)? == 0 {
                 let error = io::Error::new(ErrorKind::UnexpectedEof, "closed without a response");
                 return Poll::Ready(Err(Broken::Closed(error)));
-            } else {
-                self.is_answering = true;
             }
         }
     }
 
     fn take_head(&mut self, head: head::Head) -> Option<Said> {
+        self.has_said = true;
         match head.parts.status {
             StatusCode::CONTINUE => return Some(Said::Continue),
             StatusCode::EARLY_HINTS => return Some(Said::Hints(head.parts.headers)),
@@ -210,8 +209,8 @@ impl Connection {
     }
 
     /// Whether the upstream has said anything to the request.
-    pub(super) fn is_answering(&self) -> bool {
-        self.is_answering
+    pub(super) fn has_said(&self) -> bool {
+        self.has_said
     }
 
     /// The request's body, if nothing of the request has gone out.

@@ -106,8 +106,8 @@ impl Lease {
     }
 
     /// Whether the upstream has said anything to the request.
-    pub(crate) fn is_answering(&self) -> bool {
-        self.connection.is_answering()
+    pub(crate) fn has_said(&self) -> bool {
+        self.connection.has_said()
     }
 
     /// The request's body, if nothing of the request has gone out.
