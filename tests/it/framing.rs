@@ -77,3 +77,27 @@ fn every_method_passes_with_its_body() {
         assert_eq!(seen.body, b"hello", "{method}");
     }
 }
+
+#[test]
+fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
+    let origin = Origin::scripted(|exchange| exchange.reply(200, b"early"));
+    let gate = guarded(&origin);
+    let mut client = gate.client();
+    let head = keyed(&format!("{START}Content-Length: 1000\r\n\r\nbegin"));
+    assert_eq!(client.send(head).response().text(), "early");
+    client.send("GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let rest = client.rest();
+    assert!(rest.is_empty(), "{}", rest.escape_ascii());
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_client_whose_body_will_not_be_read_is_told_that_the_connection_ends() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    for (sent, connection) in [("", "close"), ("hello", "")] {
+        let head = "POST /api/v1/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n";
+        let response = gate.client().send([head, sent].concat()).response();
+        assert_eq!((response.status, response.value("connection")), (401, connection));
+    }
+}

@@ -1,7 +1,9 @@
 //! What is said before an answer: `Expect: 100-continue`, 100, 102 and 103.
 
+use std::time::Duration;
+
 use crate::support::reference::{guarded, keyed};
-use crate::support::{DEADLINE, Origin};
+use crate::support::{DEADLINE, Origin, pause};
 
 const START: &str = "POST /api/v1/x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K1\r\n";
 
@@ -141,4 +143,20 @@ fn an_origin_may_refuse_before_the_body_is_sent() {
     client.send(keyed(&format!("{START}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")));
     let response = client.response();
     assert_eq!((response.status, response.interim.len()), (417, 0));
+}
+
+#[test]
+fn nobody_is_told_to_continue_in_the_middle_of_an_answer() {
+    let origin = Origin::scripted(|exchange| {
+        exchange.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        exchange.chunk(b"one");
+        // Longer than anybody is kept waiting for the word to continue.
+        pause(Duration::from_secs(2));
+        exchange.chunk(b"two");
+        exchange.write("0\r\n\r\n");
+    });
+    let gate = guarded(&origin);
+    let head = keyed(&format!("{START}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"));
+    let response = gate.client().send(head).response();
+    assert_eq!((response.text().as_str(), response.complete), ("onetwo", true));
 }
