@@ -57,7 +57,6 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<ClientBody>) -> 
     let worker = Rc::clone(&client.worker);
     let mut response = match sent {
         Ok((Forwarded::Response(mut response, body), admitted)) => {
-            worker.recycle_headers(head.headers);
             finish(&served, &admitted, &mut response, &mut record);
             Response::from_parts(response, Answer::streaming(body, record))
         }
@@ -68,6 +67,7 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<ClientBody>) -> 
         }
         Err(reply) => answer(reply, &served, &head.headers, record, &worker).await,
     };
+    worker.recycle_headers(head.headers);
     if worker.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -148,8 +148,8 @@ async fn answer(
         Some(index) => &served.plan.locations[index].errors,
         None => &ErrorStyle::default(),
     };
-    let request_id = record.request_id().to_str().unwrap_or_default();
-    let response = reply.response(Asked { style, headers: asked, request_id });
+    let asked = Asked { style, headers: asked, request_id: record.request_id() };
+    let response = reply.response(asked, worker.empty_headers());
     record.status = Some(response.status());
     record.answered = record.sent.map(|_| std::time::Instant::now());
     let (head, body) = response.into_parts();

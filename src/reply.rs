@@ -187,7 +187,7 @@ pub struct Asked<'a> {
     /// The request's header fields.
     pub headers: &'a HeaderMap,
     /// The request's id.
-    pub request_id: &'a str,
+    pub request_id: &'a HeaderValue,
 }
 
 impl Asked<'_> {
@@ -204,6 +204,8 @@ impl Asked<'_> {
     }
 }
 
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: &str = "application/problem+json";
 
 impl Reply {
@@ -212,21 +214,22 @@ impl Reply {
         Self { close: true, ..Self::from(cause) }
     }
 
-    /// Writes the response. No body names a key, an upstream address or a version.
-    pub fn response(&self, asked: Asked<'_>) -> Response<Bytes> {
-        let mut response = if asked.is_grpc() {
-            self.grpc(asked.style.sentence(self.cause))
+    /// Writes the response; its fields are put into an empty map. No body names a key, an upstream
+    /// address or a version.
+    pub fn response(&self, asked: Asked<'_>, empty: HeaderMap) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.headers_mut() = empty;
+        if asked.is_grpc() {
+            self.grpc(asked.style.sentence(self.cause), &mut response);
         } else {
-            self.plain(asked)
-        };
+            self.plain(asked, &mut response);
+        }
         let headers = response.headers_mut();
         if let Some(challenge) = &self.challenge {
             headers.insert(WWW_AUTHENTICATE, challenge.clone());
         }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(id) = HeaderValue::from_str(asked.request_id) {
-            headers.insert(headers::X_REQUEST_ID, id);
-        }
+        headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+        headers.insert(headers::X_REQUEST_ID, asked.request_id.clone());
         match self.cause {
             Cause::RateLimited(wait) => {
                 headers.insert(RETRY_AFTER, whole_seconds(wait));
@@ -240,22 +243,22 @@ impl Reply {
             _ => {}
         }
         if self.close {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            headers.insert(CONNECTION, const { HeaderValue::from_static("close") });
         }
         response
     }
 
-    fn plain(&self, asked: Asked<'_>) -> Response<Bytes> {
-        let sentence = asked.style.sentence(self.cause);
+    fn plain(&self, asked: Asked<'_>, response: &mut Response<Bytes>) {
         let (media_type, body) = match asked.style.format {
-            Format::Text => ("text/plain; charset=utf-8", sentence.to_owned()),
-            Format::Json if asked.wants_problem() => (PROBLEM_JSON, self.json(asked, true)),
-            Format::Json => ("application/json", self.json(asked, false)),
+            Format::Text => (TEXT, asked.style.sentence(self.cause).to_owned()),
+            Format::Json if asked.wants_problem() => {
+                (HeaderValue::from_static(PROBLEM_JSON), self.json(asked, true))
+            }
+            Format::Json => (JSON, self.json(asked, false)),
         };
-        let mut response = Response::new(Bytes::from(body));
+        *response.body_mut() = Bytes::from(body);
         *response.status_mut() = self.cause.status();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        response
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
     }
 
     fn json(&self, asked: Asked<'_>, problem: bool) -> String {
@@ -269,7 +272,7 @@ impl Reply {
                 param: (),
                 code: self.cause.code(),
             },
-            request_id: asked.request_id,
+            request_id: asked.request_id.to_str().unwrap_or_default(),
             problem: problem.then(|| ProblemMembers {
                 kind: "about:blank",
                 title: status.canonical_reason().unwrap_or_default(),
@@ -281,8 +284,7 @@ impl Reply {
     }
 
     /// A response of trailers only (gRPC over HTTP/2, "Responses").
-    fn grpc(&self, sentence: &str) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::new());
+    fn grpc(&self, sentence: &str, response: &mut Response<Bytes>) {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(
@@ -292,7 +294,6 @@ impl Reply {
         if let Ok(message) = HeaderValue::from_str(&percent_encode(sentence)) {
             headers.insert(HeaderName::from_static("grpc-message"), message);
         }
-        response
     }
 }
 

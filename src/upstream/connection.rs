@@ -151,7 +151,7 @@ impl Connection {
             };
             let taken = head::take(&mut self.read, lines, asked, &mut empty);
             if let Some(head) = taken.map_err(Broken::Malformed)? {
-                if let Some(said) = self.take_head(head) {
+                if let Some(said) = self.take_head(head)? {
                     return Poll::Ready(Ok(said));
                 }
             } else if ready!(self.poll_read(cx)).map_err(Broken::Closed)? == 0 {
@@ -161,17 +161,21 @@ impl Connection {
         }
     }
 
-    fn take_head(&mut self, head: head::Head) -> Option<Said> {
+    fn take_head(&mut self, head: head::Head) -> Result<Option<Said>, Broken> {
         self.has_said = true;
         match head.parts.status {
-            StatusCode::CONTINUE => return Some(Said::Continue),
-            StatusCode::EARLY_HINTS => return Some(Said::Hints(head.parts.headers)),
+            StatusCode::CONTINUE => return Ok(Some(Said::Continue)),
+            StatusCode::EARLY_HINTS => return Ok(Some(Said::Hints(head.parts.headers))),
+            // What follows a head that was cut off would be read as the rest of it.
+            StatusCode::SWITCHING_PROTOCOLS if !self.upload.is_over() => {
+                return Err(Broken::Malformed("the upstream switches before it was asked"));
+            }
             StatusCode::SWITCHING_PROTOCOLS => self.download = Download::Switched,
-            status if status.is_informational() => return None,
+            status if status.is_informational() => return Ok(None),
             _ => self.download = Download::Body(head.body),
         }
         self.keeps_alive = head.keeps_alive;
-        Some(Said::Response(head.parts))
+        Ok(Some(Said::Response(head.parts)))
     }
 
     /// Goes on with the request, and takes the next piece of the response's body.
@@ -314,6 +318,17 @@ mod tests {
             poll_fn(|cx| connection.socket.poll_read_ready(cx)).await.expect("it is open");
             assert!(!connection.is_still_free(), "{lines}");
         }
+    }
+
+    #[tokio::test]
+    async fn nobody_switches_before_the_whole_request_was_sent() {
+        let (near, mut far) = UnixStream::pair().expect("a pair of sockets");
+        let mut connection = Connection::new(Socket::Unix(near));
+        let endless = |out: &mut Vec<u8>| out.resize(16 * 1024 * 1024, b'x');
+        connection.send(Method::GET, endless, RequestBody::none(), Framing::None);
+        far.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.expect("room");
+        let said = poll_fn(|cx| connection.poll_said(cx, HeaderMap::new)).await;
+        assert!(matches!(said, Err(Broken::Malformed(_))), "{said:?}");
     }
 
     #[tokio::test]

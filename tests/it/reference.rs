@@ -176,8 +176,9 @@ fn verdict(plan: &Plan, key: &str) -> String {
 /// The status, and the body of a reply.
 fn said(cause: Cause, style: &ErrorStyle) -> (u16, String) {
     let headers = http::HeaderMap::new();
-    let asked = Asked { style, headers: &headers, request_id: "1" };
-    let response = Reply::from(cause).response(asked);
+    let request_id = http::HeaderValue::from_static("1");
+    let asked = Asked { style, headers: &headers, request_id: &request_id };
+    let response = Reply::from(cause).response(asked, http::HeaderMap::new());
     (response.status().as_u16(), String::from_utf8_lossy(response.body()).into_owned())
 }
 

@@ -239,9 +239,10 @@ fn write_refusal(client: &Client, refusal: Refusal) {
     let asked = reply::Asked {
         style: &ErrorStyle::default(),
         headers: &HeaderMap::new(),
-        request_id: request_id.to_str().unwrap_or_default(),
+        request_id: &request_id,
     };
-    let (mut head, body) = Reply::closing(refusal.cause).response(asked).into_parts();
+    let response = Reply::closing(refusal.cause).response(asked, worker.empty_headers());
+    let (mut head, body) = response.into_parts();
     head.headers.insert(DATE, worker.date());
     let served = worker.served();
     let request = refusal.asked.map(|asked| *asked);
