@@ -180,6 +180,20 @@ mod tests {
         }
     }
 
+    /// The length of a name is looked at first.
+    #[test]
+    fn a_name_that_is_as_long_says_nothing() {
+        for (name, value) in [
+            ("tx", "trailers"),
+            ("x-same-010", "close, keep-alive"),
+            ("x-same-len-014", "5"),
+            ("x-same-length-017", "chunked"),
+        ] {
+            let field = httparse::Header { name, value: value.as_bytes() };
+            assert_eq!(Framing::of(&[field]), Some(Framing::default()), "{name}");
+        }
+    }
+
     #[test]
     fn fields_are_collected_and_written_as_they_came() {
         let head = Bytes::from_static(b"A: b\r\nX-Y:\r\na:  c\r\n\r\n");
