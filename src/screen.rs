@@ -7,26 +7,25 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST, TRANSFER_ENCODING};
-use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 
 use crate::headers::{self, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER};
 use crate::reply::Cause;
 
-/// Whom a request is for: the checked `Host`.
+/// Whom a request is for: the checked `Host`, and how much of it is before the port.
 #[derive(Clone, Debug)]
-pub(crate) struct Host(Option<HeaderValue>);
+pub(crate) struct Host(Option<(HeaderValue, usize)>);
 
 impl Host {
     /// As it is sent on: with the port; none in an HTTP/1.0 request that names none.
     pub(crate) fn value(&self) -> Option<&HeaderValue> {
-        self.0.as_ref()
+        self.0.as_ref().map(|(host, _)| host)
     }
 
     /// The host without the port.
     pub(crate) fn name(&self) -> Option<&str> {
-        let host = self.0.as_ref()?.to_str().ok()?;
-        split_port(host).map(|(name, _)| name)
+        let (host, length) = self.0.as_ref()?;
+        std::str::from_utf8(host.as_bytes().get(..*length)?).ok()
     }
 }
 
@@ -71,49 +70,43 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Cause> {
 }
 
 /// One valid `Host` (RFC 9112, section 3.2); HTTP/1.0 may go without.
-fn check_host(head: &request::Parts) -> Result<Option<&HeaderValue>, Cause> {
+fn check_host(head: &request::Parts) -> Result<Host, Cause> {
     let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (None, _) if head.version == Version::HTTP_10 => Ok(None),
-        (Some(host), None) if is_host(host) => Ok(Some(host)),
+        (None, _) if head.version == Version::HTTP_10 => Ok(Host(None)),
+        (Some(host), None) => Ok(Host(Some((host.clone(), name_length(host)?)))),
         _ => Err(Cause::BadRequest),
     }
 }
 
 /// An absolute target and `Host` must name the same authority, and it must hold no user.
-fn check_authority(uri: &Uri, host: Option<&HeaderValue>) -> Result<Host, Cause> {
-    let Some(authority) = uri.authority() else { return Ok(Host(host.cloned())) };
-    let value = authority_value(authority)?;
-    match host {
-        Some(host) if !host.as_bytes().eq_ignore_ascii_case(value.as_bytes()) => {
+fn check_authority(uri: &Uri, host: Host) -> Result<Host, Cause> {
+    let Some(authority) = uri.authority() else { return Ok(host) };
+    let named = HeaderValue::from_str(authority.as_str()).map_err(|_| Cause::BadRequest)?;
+    let length = name_length(&named)?;
+    match host.value() {
+        Some(host) if !host.as_bytes().eq_ignore_ascii_case(named.as_bytes()) => {
             Err(Cause::BadRequest)
         }
-        _ => Ok(Host(Some(value))),
+        _ => Ok(Host(Some((named, length)))),
     }
 }
 
-fn authority_value(authority: &Authority) -> Result<HeaderValue, Cause> {
-    HeaderValue::from_str(authority.as_str()).ok().filter(is_host).ok_or(Cause::BadRequest)
-}
-
-/// Whether a value is `host` or `host:port` (RFC 3986, section 3.2.2, without escapes).
-fn is_host(value: &HeaderValue) -> bool {
-    let Ok(text) = value.to_str() else { return false };
-    let Some((name, port)) = split_port(text) else { return false };
+/// How long the host is in `host` or `host:port` (RFC 3986, section 3.2.2, without escapes).
+fn name_length(value: &HeaderValue) -> Result<usize, Cause> {
+    // RFC 3986, section 2.3.
+    let is_unreserved =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let text = value.to_str().map_err(|_| Cause::BadRequest)?;
+    let (name, port) = split_port(text).ok_or(Cause::BadRequest)?;
     let port_is_valid = port.is_none_or(|port| {
         port.bytes().all(|byte| byte.is_ascii_digit()) && u16::from_str(port).is_ok()
     });
     let name_is_valid = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
         Some(address) => Ipv6Addr::from_str(address).is_ok(),
-        None => {
-            // RFC 3986, section 2.3.
-            let is_unreserved = |byte: u8| {
-                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-            };
-            !name.is_empty() && name.bytes().all(is_unreserved)
-        }
+        None => !name.is_empty() && name.bytes().all(is_unreserved),
     };
-    port_is_valid && name_is_valid
+    if port_is_valid && name_is_valid { Ok(name.len()) } else { Err(Cause::BadRequest) }
 }
 
 /// Splits `host:port`; a literal IPv6 address keeps its brackets.
@@ -263,7 +256,11 @@ mod tests {
 
     #[track_caller]
     fn check_is_host(value: &str, expected: bool) {
-        assert_eq!(is_host(&HeaderValue::from_str(value).unwrap()), expected, "{value:?}");
+        assert_eq!(
+            name_length(&HeaderValue::from_str(value).unwrap()).is_ok(),
+            expected,
+            "{value:?}"
+        );
     }
 
     #[test]
