@@ -218,6 +218,30 @@ mod tests {
         let alike = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\nContent-Length: 5\r\n\r\n";
         let fields = head(alike, Method::GET).unwrap().parts.headers;
         assert_eq!(lines(&fields), "content-length: 5\na: b");
+        // What is said once stays as it came.
+        let once = "HTTP/1.1 200 OK\r\nContent-Length: 005\r\n\r\n";
+        let fields = head(once, Method::GET).unwrap().parts.headers;
+        assert_eq!(lines(&fields), "content-length: 005");
+    }
+
+    #[test]
+    fn a_head_is_not_too_long_for_the_empty_lines_before_it() {
+        let begin = "\r\n\r\nHTTP/1.1 200 OK\r\nA: ";
+        let long = |more: usize| {
+            let mut bytes = BytesMut::from(begin);
+            bytes.resize(MAX_HEAD + "\r\n\r\n".len() + more, b'b');
+            take(&mut bytes, &mut Lines::default(), &Method::GET, HeaderMap::new)
+        };
+        assert!(matches!(long(0), Ok(None)));
+        assert!(long(1).is_err());
+    }
+
+    #[test]
+    fn so_many_fields_fit_into_a_head() {
+        let text = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(count));
+        assert!(head(&text(fields::MAX_FIELDS), Method::GET).is_ok());
+        let why = head(&text(fields::MAX_FIELDS + 1), Method::GET).err();
+        assert_eq!(why, Some("the response has too many fields"));
     }
 
     #[test]

@@ -86,6 +86,26 @@ fn a_head_is_read_however_it_comes() {
     }
 }
 
+/// Two parsers must not differ on where a head ends.
+#[test]
+fn nothing_stands_behind_a_head() {
+    let parse = |text: &'static str| Head::parse(&Bytes::from(text), HeaderMap::new()).is_ok();
+    assert!(parse("GET /x HTTP/1.1\r\n\r\n"));
+    assert!(!parse("GET /x HTTP/1.1\r\n\r\nmore"));
+}
+
+#[test]
+fn trailers_are_taken_by_who_says_so() {
+    for (text, expected) in [
+        ("GET /x HTTP/1.1\r\nTE: trailers\r\n\r\n", true),
+        ("GET /x HTTP/1.0\r\nTE: trailers\r\n\r\n", false),
+        ("GET /x HTTP/1.1\r\n\r\n", false),
+    ] {
+        let head = read(text.as_bytes(), &[]).ok().flatten().expect("a whole head").0;
+        assert_eq!(head.takes_trailers, expected, "{text:?}");
+    }
+}
+
 #[test]
 fn a_line_ends_with_crlf() {
     for wrong in [

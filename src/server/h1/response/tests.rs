@@ -53,6 +53,19 @@ const FIVE: &str = "content-length: 5";
 const NONE: Frame = Frame::Length(0);
 
 #[test]
+fn a_switch_of_protocols_closes_nothing() {
+    let switch = "connection: upgrade\nupgrade: websocket";
+    check("close", (101, switch), &Empty::<Bytes>::new(), (switch, NONE, false));
+}
+
+#[test]
+fn what_has_no_body_is_done_with_its_head() {
+    let hello = Full::new(Bytes::from_static(b"hello"));
+    assert!(written("", 204, "", &hello).1.is_done());
+    assert!(!written("", 200, "", &hello).1.is_done());
+}
+
+#[test]
 fn a_body_is_framed_by_what_is_known_of_it() {
     let hello = Full::new(Bytes::from_static(b"hello"));
     let none = Empty::<Bytes>::new();
@@ -150,7 +163,10 @@ fn body(
     for piece in pieces {
         encoder.piece(&mut out, Bytes::from_static(piece.as_bytes()))?;
     }
-    encoder.end_with(&mut out, Some(&sample::fields(end)).filter(|_| !end.is_empty()))?;
+    match end {
+        "" => encoder.end(&mut out)?,
+        fields => encoder.end_with(&mut out, Some(&sample::fields(fields)))?,
+    }
     Ok(String::from_utf8(out.bytes().clone()).unwrap())
 }
 
