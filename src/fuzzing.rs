@@ -2,13 +2,12 @@
 
 use std::net::IpAddr;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, request};
 use hyper::ext::ReasonPhrase;
 
 use crate::forward::headers::{Framing, Passage, asks_for_websocket, client_address, write_head};
 use crate::http1::body::{Decoded, Decoder};
-use crate::http1::fields;
 use crate::http1::lines::Lines;
 use crate::plan::TrustedProxies;
 use crate::plugin::Cx;
@@ -52,16 +51,24 @@ pub fn pass(
     let cx = Cx { client, now: std::time::Instant::now(), consumer: None, key_id: None };
     let mut sent = Vec::new();
     write_head(&mut sent, &head, host.value(), &passage, &cx);
-    let fields = fields_of(sent.into());
+    let fields = fields_of(&sent);
     Some(Passed { client, host: host.name().map(str::to_owned), fields })
 }
 
-/// The fields of a head that keygate wrote itself.
-fn fields_of(head: Bytes) -> HeaderMap {
-    let mut room = [httparse::EMPTY_HEADER; 1024];
-    let mut parsed = httparse::Request::new(&mut room);
-    parsed.parse(&head).expect("a head");
-    fields::collect(&head, parsed.headers, HeaderMap::new()).expect("fields")
+/// The fields of a head that keygate wrote itself, with every byte of their values.
+fn fields_of(head: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    let mut rest = head;
+    while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
+        let line = &rest[..end];
+        rest = &rest[end + 2..];
+        // The first line has no such mark: no target holds a blank.
+        if let Some(mark) = line.windows(2).position(|pair| pair == b": ") {
+            let name = HeaderName::from_bytes(&line[..mark]).expect("a name");
+            fields.append(name, HeaderValue::from_bytes(&line[mark + 2..]).expect("a value"));
+        }
+    }
+    fields
 }
 
 /// A request out of a connection's bytes.
