@@ -53,6 +53,11 @@ const FIVE: &str = "content-length: 5";
 const NONE: Frame = Frame::Length(0);
 
 #[test]
+fn nothing_follows_the_last_response() {
+    assert!(asked("").keeps_open && !asked("").last().keeps_open);
+}
+
+#[test]
 fn a_switch_of_protocols_closes_nothing() {
     let switch = "connection: upgrade\nupgrade: websocket";
     check("close", (101, switch), &Empty::<Bytes>::new(), (switch, NONE, false));
