@@ -58,15 +58,13 @@ pub fn pass(
 /// The fields of a head that keygate wrote itself, with every byte of their values.
 fn fields_of(head: &[u8]) -> HeaderMap {
     let mut fields = HeaderMap::new();
-    let mut rest = head;
-    while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
-        let line = &rest[..end];
-        rest = &rest[end + 2..];
-        // The first line has no such mark: no target holds a blank.
-        if let Some(mark) = line.windows(2).position(|pair| pair == b": ") {
-            let name = HeaderName::from_bytes(&line[..mark]).expect("a name");
-            fields.append(name, HeaderValue::from_bytes(&line[mark + 2..]).expect("a value"));
-        }
+    // The first line is no field, and the last one is empty.
+    let text = head.strip_suffix(b"\r\n\r\n").expect("a whole head");
+    for line in text.split(|&byte| byte == b'\n').skip(1) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let mark = line.windows(2).position(|pair| pair == b": ").expect("a field");
+        let name = HeaderName::from_bytes(&line[..mark]).expect("a name");
+        fields.append(name, HeaderValue::from_bytes(&line[mark + 2..]).expect("a value"));
     }
     fields
 }

@@ -234,7 +234,8 @@ impl Passed {
             let end = text[query..].find('#').map_or(text.len(), |at| query + at);
             let (page, fragment) = text.split_at(end);
             let left = without(page, parameter) + fragment;
-            *value = left.chars().map(|c| c as u8).collect();
+            // Blanks around a value are no part of it (RFC 9112, section 5).
+            *value = left.trim_matches([' ', '\t']).chars().map(|c| c as u8).collect();
         }
     }
 }
