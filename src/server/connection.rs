@@ -94,7 +94,6 @@ impl Client {
     /// A request's head is complete.
     pub(super) fn begin(&self) {
         self.deadlines.clear(Wait::Request);
-        self.deadlines.set(Wait::Look, LOOK_INTERVAL);
         self.body_is_wanted.set(false);
     }
 
@@ -143,14 +142,18 @@ impl Client {
 
     /// Whether a client that is owed a response has left, or takes too long to read it. That it
     /// left is seen at once, but not while there are unread bytes of it, such as a second request:
-    /// then it is looked for now and then.
+    /// then it is looked for now and then. Nobody else is: ten thousand who wait for the answer to
+    /// a wrong key would keep the worker from those who are served.
     pub(super) fn poll_lost(&self, cx: &mut Context<'_>) -> bool {
         let socket = &mut *self.socket.borrow_mut();
-        if self.deadlines.passed(Wait::Write)
-            || self.input.borrow_mut().poll_gone(socket, &self.worker, cx)
-        {
+        let mut input = self.input.borrow_mut();
+        if self.deadlines.passed(Wait::Write) || input.poll_gone(socket, &self.worker, cx) {
             return true;
         }
+        if !input.hides_leaving() {
+            return false;
+        }
+        self.deadlines.start(Wait::Look, LOOK_INTERVAL);
         if !self.deadlines.passed(Wait::Look) {
             return false;
         }

@@ -210,6 +210,11 @@ impl Input {
         self.wanted || self.is_whole()
     }
 
+    /// Whether there are bytes of the client that nobody reads yet: its leaving is behind them.
+    pub(crate) fn hides_leaving(&self) -> bool {
+        !self.is_whole() || !self.left.is_empty()
+    }
+
     /// Whether the client has left, as far as that shows while a response is owed to it. What it
     /// has sent ahead hides its leaving.
     pub(crate) fn poll_gone(
@@ -218,7 +223,7 @@ impl Input {
         worker: &Worker,
         cx: &mut Context<'_>,
     ) -> bool {
-        if !self.is_whole() || !self.left.is_empty() {
+        if self.hides_leaving() {
             return false;
         }
         let mut scratch = worker.scratch.borrow_mut();
