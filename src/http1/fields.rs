@@ -36,7 +36,7 @@ pub(crate) fn collect(
 /// What a head says about the message itself, before any field means anything: how long its body
 /// is, and what becomes of the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Framing {
+pub(crate) struct Declared {
     /// The body's length.
     pub(crate) length: Option<u64>,
     /// Whether it comes in chunks.
@@ -49,7 +49,7 @@ pub(crate) struct Framing {
     pub(crate) trailers: bool,
 }
 
-impl Framing {
+impl Declared {
     /// Reads `Content-Length`, `Transfer-Encoding`, `Connection` and `TE`; none if the first two
     /// cannot be believed: a length that is no number or is said in two ways, or a coding that is
     /// not exactly `chunked`, once.
@@ -127,7 +127,7 @@ mod tests {
         let block = format!("{lines}\r\n\r\n");
         let parsed = httparse::parse_headers(block.as_bytes(), &mut room).expect("fields");
         let httparse::Status::Complete((_, found)) = parsed else { panic!("a whole head") };
-        let said = Framing::of(found).map(|said| (said.length, said.chunked));
+        let said = Declared::of(found).map(|said| (said.length, said.chunked));
         assert_eq!(said, expected, "{lines:?}");
     }
 
@@ -170,12 +170,12 @@ mod tests {
             ("close,keep-alive", true, true),
         ] {
             let field = httparse::Header { name: "CONNECTION", value: value.as_bytes() };
-            let said = Framing::of(&[field]).expect("nothing is wrong");
+            let said = Declared::of(&[field]).expect("nothing is wrong");
             assert_eq!((said.close, said.keep_alive), (close, keep_alive), "{value:?}");
         }
         for (value, trailers) in [("", false), ("gzip, Trailers", true), ("trailers2", false)] {
             let field = httparse::Header { name: "Te", value: value.as_bytes() };
-            let said = Framing::of(&[field]).expect("nothing is wrong");
+            let said = Declared::of(&[field]).expect("nothing is wrong");
             assert_eq!(said.trailers, trailers, "{value:?}");
         }
     }
@@ -190,7 +190,7 @@ mod tests {
             ("x-same-length-017", "chunked"),
         ] {
             let field = httparse::Header { name, value: value.as_bytes() };
-            assert_eq!(Framing::of(&[field]), Some(Framing::default()), "{name}");
+            assert_eq!(Declared::of(&[field]), Some(Declared::default()), "{name}");
         }
     }
 

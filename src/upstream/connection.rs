@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, response};
-use hyper::body::Frame;
+use http_body::Frame;
 use tokio::io::AsyncReadExt;
 use tokio::task::unconstrained;
 

@@ -8,7 +8,7 @@ use hyper::ext::ReasonPhrase;
 use crate::headers;
 use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
-use crate::http1::fields::{self, Framing};
+use crate::http1::fields::{self, Declared};
 use crate::http1::lines::{Ends, Lines};
 
 /// The longest head.
@@ -105,13 +105,13 @@ fn parse(head: Bytes, asked: &Method, empty: HeaderMap) -> Result<Head, Malforme
     {
         parts.extensions.insert(reason);
     }
-    let framing =
-        Framing::of(parsed.headers).ok_or("the response says in no valid way how long it is")?;
-    frame(parts, framing, asked)
+    let said =
+        Declared::of(parsed.headers).ok_or("the response says in no valid way how long it is")?;
+    frame(parts, said, asked)
 }
 
 /// Where the body ends (RFC 9112, section 6.3).
-fn frame(mut parts: response::Parts, said: Framing, asked: &Method) -> Result<Head, Malformed> {
+fn frame(mut parts: response::Parts, said: Declared, asked: &Method) -> Result<Head, Malformed> {
     let is_old = parts.version == Version::HTTP_10;
     if is_old && said.chunked {
         return Err("an HTTP/1.0 response has no chunks");

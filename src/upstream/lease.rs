@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
-use hyper::body::Frame;
+use http_body::Frame;
 
 use super::connection::{Broken, Connection, Said};
 use super::pool::Pool;

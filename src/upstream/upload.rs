@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use hyper::body::{Body, Frame};
+use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use crate::forward::body::BodyError;

@@ -16,7 +16,7 @@ use memchr::memchr;
 
 use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
-use crate::http1::fields::{self, Framing};
+use crate::http1::fields::{self, Declared};
 use crate::http1::lines::{Ends, Lines};
 use crate::reply::Cause;
 use crate::server::h1::input::ClientBody;
@@ -145,33 +145,33 @@ impl Head {
             fields::collect(head, parsed.headers, room).ok_or(Cause::BadRequest)?;
         let is_old = request.version() == Version::HTTP_10;
         let framed = read_framing(parsed.headers, is_old);
-        let Some((body, framing)) = framed.filter(|_| target.is_ascii()) else {
+        let Some((body, declared)) = framed.filter(|_| target.is_ascii()) else {
             let asked = (request.method().clone(), request.uri().clone());
             return Err(Refusal { cause: Cause::BadRequest, asked: Some(Box::new(asked)) });
         };
         // What is said in two ways may have been read in the other by whoever passed it on; what
         // follows is not believed (RFC 9112, section 6.3).
-        let framed_twice = framing.chunked && framing.length.is_some();
+        let framed_twice = declared.chunked && declared.length.is_some();
         // RFC 9112, section 9.3.
-        let may_stay_open = !framing.close && (framing.keep_alive || !is_old);
+        let may_stay_open = !declared.close && (declared.keep_alive || !is_old);
         let keeps_open = may_stay_open && !framed_twice;
         let expects_continue = !is_old && !body.is_at_end() && asks_to_continue(request.headers());
-        let takes_trailers = framing.trailers && !is_old;
+        let takes_trailers = declared.trailers && !is_old;
         Ok(Self { request, body, keeps_open, expects_continue, takes_trailers })
     }
 }
 
 /// What the body is, and all that was said of it; none if it is not one for certain.
-fn read_framing(found: &[httparse::Header<'_>], is_old: bool) -> Option<(Decoder, Framing)> {
-    let framing = Framing::of(found)?;
-    let body = match framing.length.unwrap_or(0) {
+fn read_framing(found: &[httparse::Header<'_>], is_old: bool) -> Option<(Decoder, Declared)> {
+    let declared = Declared::of(found)?;
+    let body = match declared.length.unwrap_or(0) {
         // HTTP/1.0 knows no codings (RFC 9112, section 6.1).
-        _ if framing.chunked && is_old => return None,
+        _ if declared.chunked && is_old => return None,
         length if length > MAX_LENGTH => return None,
-        _ if framing.chunked => Decoder::chunked(Extensions::Strict),
+        _ if declared.chunked => Decoder::chunked(Extensions::Strict),
         length => Decoder::length(length),
     };
-    Some((body, framing))
+    Some((body, declared))
 }
 
 /// A `#` is a character of a token, but nobody's method.
