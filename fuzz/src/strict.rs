@@ -75,7 +75,10 @@ impl Head {
     /// How the body of a request is framed (RFC 9112, section 6.3).
     pub fn framing(&self) -> Result<Framing, &'static str> {
         let codings: Vec<_> = self.values("transfer-encoding").collect();
-        let mut lengths = self.values("content-length").map(|length| number(length, 10));
+        // Many a recipient keeps a length in 64 bits with a sign.
+        let fits = |length: &usize| isize::try_from(*length).is_ok();
+        let length = |value| number(value, 10).filter(fits);
+        let mut lengths = self.values("content-length").map(length);
         let length = match lengths.next() {
             None => None,
             Some(None) => return Err("content-length"),
