@@ -2,18 +2,19 @@
 
 use std::net::IpAddr;
 
-use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, request};
-use hyper::ext::ReasonPhrase;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::fields::Fields;
 use crate::forward::headers::{Framing, Passage, asks_for_websocket, client_address, write_head};
+use crate::head::{RequestHead, ResponseHead};
 use crate::http1::body::{Decoded, Decoder};
 use crate::http1::lines::Lines;
 use crate::plan::TrustedProxies;
 use crate::plugin::Cx;
 use crate::screen;
 use crate::server::h1::head::{Head, Search};
-use crate::upstream::head;
+use crate::upstream::head::{self, Response};
 
 /// What a request without a body looks like upstream.
 #[derive(Debug)]
@@ -23,12 +24,12 @@ pub struct Passed {
     /// The host that it is routed by.
     pub host: Option<String>,
     /// The fields that go upstream.
-    pub fields: HeaderMap,
+    pub fields: Fields,
 }
 
 /// Screens a request and writes its fields anew, as `pipeline` does; none: it is refused.
 pub fn pass(
-    mut head: request::Parts,
+    mut head: RequestHead,
     peer: Option<IpAddr>,
     trusted: &TrustedProxies,
 ) -> Option<Passed> {
@@ -56,8 +57,8 @@ pub fn pass(
 }
 
 /// The fields of a head that keygate wrote itself, with every byte of their values.
-fn fields_of(head: &[u8]) -> HeaderMap {
-    let mut fields = HeaderMap::new();
+fn fields_of(head: &[u8]) -> Fields {
+    let mut fields = Fields::new();
     // The first line is no field, and the last one is empty.
     let text = head.strip_suffix(b"\r\n\r\n").expect("a whole head");
     for line in text.split(|&byte| byte == b'\n').skip(1) {
@@ -107,7 +108,7 @@ pub fn requests(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<R
                 Ok(Some((start, end))) => {
                     search = Search::default();
                     let head = left.split_to(end).freeze().slice(start..);
-                    let Ok(head) = Head::parse(&head, HeaderMap::new()) else {
+                    let Ok(head) = Head::parse(&head, Fields::new()) else {
                         return (all, false);
                     };
                     all.push(Request::begun(&head));
@@ -134,10 +135,10 @@ pub fn requests(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<R
 impl Request {
     fn begun(head: &Head) -> Self {
         let request = &head.request;
-        let line = (request.method(), request.uri(), request.version());
+        let version = format!("{:?}", request.version);
         Self {
-            line: (line.0.to_string(), line.1.to_string(), format!("{:?}", line.2)),
-            fields: sorted(request.headers()),
+            line: (request.method.to_string(), request.uri.to_string(), version),
+            fields: sorted(&request.headers),
             body: Vec::new(),
             trailers: Vec::new(),
             is_whole: false,
@@ -145,8 +146,11 @@ impl Request {
     }
 }
 
-fn sorted(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    let fields = fields.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+fn sorted<'a>(
+    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) -> Vec<(String, Vec<u8>)> {
+    let fields =
+        fields.into_iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
     let mut fields: Vec<_> = fields.collect();
     // Stable: the values of one name keep their order.
     fields.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -158,14 +162,19 @@ fn sorted(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
 pub struct Heard {
     /// What came before the response.
     pub informational: Vec<(StatusCode, HeaderMap)>,
-    /// The response's head.
-    pub head: Option<(Version, StatusCode, Option<ReasonPhrase>, HeaderMap)>,
+    /// The response's status, what it is called if not by its usual name, and its fields.
+    pub head: Option<(StatusCode, Option<Bytes>, HeaderMap)>,
     /// Its body, as far as it came.
     pub data: Vec<u8>,
     /// The fields behind that.
     pub trailers: HeaderMap,
     /// How many bytes follow, if it came whole.
     pub left: Option<usize>,
+}
+
+/// The fields as `http` has them.
+fn map(fields: &Fields) -> HeaderMap {
+    fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Reads the answer to a request from a stream whose bytes come in these pieces, as the client of
@@ -184,28 +193,30 @@ pub fn hear(
         *bytes = rest;
         count > 0
     };
-    let mut head = loop {
-        match head::take(&mut read, &mut lines, asked, HeaderMap::new) {
-            Ok(Some(head)) if head.parts.status.is_informational() && head.parts.status != 101 => {
-                heard.informational.push((head.parts.status, head.parts.headers));
+    let mut response = loop {
+        match head::take(&mut read, &mut lines, asked, Fields::new) {
+            Ok(Some(Response { head, .. }))
+                if head.status.is_informational() && head.status != 101 =>
+            {
+                heard.informational.push((head.status, map(&head.headers)));
             }
-            Ok(Some(head)) => break head,
+            Ok(Some(response)) => break response,
             Ok(None) if more(&mut read, &mut bytes) => {}
             Ok(None) | Err(_) => return (heard, false),
         }
     };
-    let reason = head.parts.extensions.remove();
-    heard.head = Some((head.parts.version, head.parts.status, reason, head.parts.headers));
+    let ResponseHead { status, reason, headers } = response.head;
+    heard.head = Some((status, reason, map(&headers)));
     loop {
-        match head.body.next(&mut read) {
+        match response.body.next(&mut read) {
             Ok(Decoded::Data(data)) => heard.data.extend_from_slice(&data),
             Ok(Decoded::Trailers(fields)) => heard.trailers = fields,
             Ok(Decoded::End) => {
                 heard.left = Some(read.len() + bytes.len());
-                return (heard, head.keeps_alive);
+                return (heard, response.keeps_alive);
             }
             Ok(Decoded::Incomplete) if more(&mut read, &mut bytes) => {}
-            Ok(Decoded::Incomplete) if head.body.close().is_ok() => {}
+            Ok(Decoded::Incomplete) if response.body.close().is_ok() => {}
             Ok(Decoded::Incomplete) | Err(_) => return (heard, false),
         }
     }

@@ -1,10 +1,11 @@
-//! Header fields: removing some without disturbing the order of the rest, and names that upstreams
-//! confuse.
+//! What header fields mean: those for the next hop only, and names that upstreams confuse.
 
 use http::header::{
     CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
+
+use crate::fields::Fields;
 
 /// The consumer whom the key belongs to.
 pub(crate) const X_CONSUMER_USERNAME: HeaderName = HeaderName::from_static("x-consumer-username");
@@ -26,27 +27,6 @@ pub(crate) const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-acce
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Keeps the fields that `keep` says yes to, in their order.
-///
-/// `HeaderMap::remove` moves the last field into the hole; an upstream would see another order.
-pub(crate) fn retain(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName) -> bool) {
-    let mut names = headers.keys();
-    let Some(name) = names.find(|name| !keep(name)) else { return };
-    let only_the_last_goes = names.next().is_none();
-    if only_the_last_goes {
-        let name = name.clone();
-        headers.remove(name);
-        return;
-    }
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in &*headers {
-        if keep(name) {
-            kept.append(name, value.clone());
-        }
-    }
-    *headers = kept;
-}
-
 /// The fields that are for the next hop only (RFC 9110, section 7.6.1): those that always are, and
 /// those that `Connection` names.
 pub(crate) struct HopByHop {
@@ -55,7 +35,7 @@ pub(crate) struct HopByHop {
 
 impl HopByHop {
     /// Those of one message.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &Fields) -> Self {
         if has_one_idle_option(headers) {
             return Self { nominated: Vec::new() };
         }
@@ -79,8 +59,8 @@ impl HopByHop {
 }
 
 /// Whether `Connection` says nothing, or one thing that names no field, as it nearly always does.
-fn has_one_idle_option(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(CONNECTION).iter();
+fn has_one_idle_option(headers: &Fields) -> bool {
+    let mut values = headers.get_all(&CONNECTION);
     match (values.next(), values.next()) {
         (None, _) => true,
         (Some(only), None) => is_idle(only.as_bytes()),
@@ -116,7 +96,7 @@ pub(crate) fn is_alias(a: &str, b: &str) -> bool {
 }
 
 /// Whether a field's value begins with this media type, in any case (RFC 9110, section 8.3.1).
-pub(crate) fn is_media_type(headers: &HeaderMap, field: &HeaderName, lower_case: &str) -> bool {
+pub(crate) fn is_media_type(headers: &Fields, field: &HeaderName, lower_case: &str) -> bool {
     headers
         .get(field)
         .and_then(|value| value.as_bytes().get(..lower_case.len()))
@@ -124,8 +104,8 @@ pub(crate) fn is_media_type(headers: &HeaderMap, field: &HeaderName, lower_case:
 }
 
 /// Whether a field that lists options, such as `Connection` or `Upgrade`, lists this one.
-pub(crate) fn lists(headers: &HeaderMap, field: &HeaderName, option: &str) -> bool {
-    headers.get_all(field).iter().any(|value| is_listed_in(value, option))
+pub(crate) fn lists(headers: &Fields, field: &HeaderName, option: &str) -> bool {
+    headers.get_all(field).any(|value| is_listed_in(value, option))
 }
 
 /// Whether one value of such a field lists it.
@@ -133,8 +113,8 @@ pub(crate) fn is_listed_in(value: &HeaderValue, option: &str) -> bool {
     members(value).any(|listed| listed.eq_ignore_ascii_case(option.as_bytes()))
 }
 
-fn options<'a>(headers: &'a HeaderMap, field: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers.get_all(field).iter().flat_map(members)
+fn options<'a>(headers: &'a Fields, field: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(field).flat_map(members)
 }
 
 /// The members of a list (RFC 9110, section 5.6.1), whatever bytes they hold.
@@ -145,24 +125,7 @@ fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{fields, lines};
-
-    #[test]
-    fn what_is_kept_keeps_its_order() {
-        for (gone, expected) in [
-            ("", "a: 1\nb: 2\nb: 3\nc: 4\nd: 5"),
-            ("d", "a: 1\nb: 2\nb: 3\nc: 4"),
-            ("a", "b: 2\nb: 3\nc: 4\nd: 5"),
-            ("b", "a: 1\nc: 4\nd: 5"),
-            ("ac", "b: 2\nb: 3\nd: 5"),
-            ("cd", "a: 1\nb: 2\nb: 3"),
-            ("abcd", ""),
-        ] {
-            let mut headers = fields("a: 1\nb: 2\nb: 3\nc: 4\nd: 5");
-            retain(&mut headers, |name| !gone.contains(name.as_str()));
-            assert_eq!(lines(&headers), expected, "without {gone:?}");
-        }
-    }
+    use crate::sample::fields;
 
     #[track_caller]
     fn check_hop_by_hop(message: &str, name: &str, expected: bool) {

@@ -11,9 +11,11 @@ mod answer;
 pub mod cli;
 pub mod config;
 mod core_dump;
+pub mod fields;
 mod forward;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub mod head;
 mod headers;
 mod http1;
 pub mod keys;

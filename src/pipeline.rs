@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::header::{CONNECTION, DATE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request, response};
+use http::{HeaderValue, Method, StatusCode};
 
 use crate::answer::Answer;
+use crate::fields::Fields;
 use crate::forward::{self, Forwarded, headers};
+use crate::head::{RequestHead, ResponseHead};
 use crate::headers::X_REQUEST_ID;
 use crate::observe::record::Record;
 use crate::plan::InFlight;
@@ -36,9 +38,12 @@ pub(crate) struct Admitted {
 }
 
 /// Answers one request.
-pub(crate) async fn handle(client: Rc<Client>, request: Request<ClientBody>) -> Response<Answer> {
+pub(crate) async fn handle(
+    client: Rc<Client>,
+    mut head: RequestHead,
+    body: ClientBody,
+) -> (ResponseHead, Answer) {
     let served = client.worker.served();
-    let (mut head, body) = request.into_parts();
     let trusted = served.plan.trusted.trusts(client.peer);
     // Boxed, because it goes through many hands.
     let mut record = Box::new(Record::begin(
@@ -55,32 +60,34 @@ pub(crate) async fn handle(client: Rc<Client>, request: Request<ClientBody>) -> 
         Err(reply) => Err(reply),
     };
     let worker = Rc::clone(&client.worker);
-    let mut response = match sent {
+    let (mut response, answer) = match sent {
         Ok((Forwarded::Response(mut response, body), admitted)) => {
             finish(&served, &admitted, &mut response, &mut record);
-            Response::from_parts(response, Answer::streaming(body, record))
+            (response, Answer::streaming(body, record))
         }
         Ok((Forwarded::Switched(mut head, lease), admitted)) => {
             finish(&served, &admitted, &mut head, &mut record);
             client.switch_to(Tunnel::new(lease, record));
-            Response::from_parts(head, Answer::empty())
+            (head, Answer::empty())
         }
         Err(reply) => answer(reply, &served, &head.headers, record, &worker).await,
     };
     worker.recycle_headers(head.headers);
-    if worker.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if worker.is_stopping() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     // An origin's own date stays (RFC 9110, section 6.6.1).
-    response.headers_mut().entry(DATE).or_insert_with(|| worker.date());
-    response
+    if !response.headers.contains(&DATE) {
+        response.headers.append(DATE, worker.date());
+    }
+    (response, answer)
 }
 
 /// Screens, routes and authenticates: whatever is not let through here reaches no upstream.
 fn admit(
     client: &Client,
     served: &Served,
-    head: &mut request::Parts,
+    head: &mut RequestHead,
     trusted: bool,
     record: &mut Record,
 ) -> Result<Admitted, Reply> {
@@ -123,7 +130,7 @@ fn admit(
 }
 
 /// Lets the plugins that let the request go on see the response, the last one first.
-fn finish(served: &Served, admitted: &Admitted, head: &mut response::Parts, record: &mut Record) {
+fn finish(served: &Served, admitted: &Admitted, head: &mut ResponseHead, record: &mut Record) {
     for plugin in served.plan.locations[admitted.location].plugins.iter().rev() {
         plugin.response(head, &admitted.cx);
     }
@@ -134,10 +141,10 @@ fn finish(served: &Served, admitted: &Admitted, head: &mut response::Parts, reco
 async fn answer(
     mut reply: Reply,
     served: &Served,
-    asked: &HeaderMap,
+    asked: &Fields,
     mut record: Box<Record>,
     worker: &Worker,
-) -> Response<Answer> {
+) -> (ResponseHead, Answer) {
     if let Some(pause) = reply.pause {
         match worker.delays.enter() {
             Some(_place) => tokio::time::sleep(pause).await,
@@ -149,16 +156,15 @@ async fn answer(
         None => &ErrorStyle::default(),
     };
     let asked = Asked { style, headers: asked, request_id: record.request_id() };
-    let response = reply.response(asked, worker.empty_headers());
-    record.status = Some(response.status());
+    let (head, body) = reply.response(asked, worker.empty_headers());
+    record.status = Some(head.status);
     record.answered = record.sent.map(|_| std::time::Instant::now());
-    let (head, body) = response.into_parts();
-    Response::from_parts(head, Answer::own(body, record))
+    (head, Answer::own(body, record))
 }
 
 /// The id that a trusted proxy sent, or a new one.
-fn request_id(worker: &Worker, headers: &HeaderMap, trusted: bool) -> HeaderValue {
-    let sent = if trusted { headers.get(X_REQUEST_ID) } else { None };
+fn request_id(worker: &Worker, headers: &Fields, trusted: bool) -> HeaderValue {
+    let sent = if trusted { headers.get(&X_REQUEST_ID) } else { None };
     sent.filter(|id| is_request_id(id.as_bytes())).cloned().unwrap_or_else(|| worker.request_id())
 }
 

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::fields::Fields;
+use crate::head::ResponseHead;
 use crate::headers;
 
 /// Why keygate answers a request itself.
@@ -185,7 +189,7 @@ pub struct Asked<'a> {
     /// The location's style.
     pub style: &'a ErrorStyle,
     /// The request's header fields.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Fields,
     /// The request's id.
     pub request_id: &'a HeaderValue,
 }
@@ -197,8 +201,7 @@ impl Asked<'_> {
 
     fn wants_problem(&self) -> bool {
         self.headers
-            .get_all(http::header::ACCEPT)
-            .iter()
+            .get_all(&ACCEPT)
             .filter_map(|value| value.to_str().ok())
             .any(|value| value.to_ascii_lowercase().contains(PROBLEM_JSON))
     }
@@ -214,41 +217,36 @@ impl Reply {
         Self { close: true, ..Self::from(cause) }
     }
 
-    /// Writes the response; its fields are put into an empty map. No body names a key, an upstream
+    /// Writes the response; its fields are appended to `headers`. No body names a key, an upstream
     /// address or a version.
-    pub fn response(&self, asked: Asked<'_>, empty: HeaderMap) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::new());
-        *response.headers_mut() = empty;
-        if asked.is_grpc() {
-            self.grpc(asked.style.sentence(self.cause), &mut response);
+    pub fn response(&self, asked: Asked<'_>, mut headers: Fields) -> (ResponseHead, Bytes) {
+        let (status, body) = if asked.is_grpc() {
+            self.grpc(asked.style.sentence(self.cause), &mut headers)
         } else {
-            self.plain(asked, &mut response);
-        }
-        let headers = response.headers_mut();
+            self.plain(asked, &mut headers)
+        };
         if let Some(challenge) = &self.challenge {
-            headers.insert(WWW_AUTHENTICATE, challenge.clone());
+            headers.append(WWW_AUTHENTICATE, challenge.clone());
         }
-        headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
-        headers.insert(headers::X_REQUEST_ID, asked.request_id.clone());
+        headers.append(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+        headers.append(headers::X_REQUEST_ID, asked.request_id.clone());
         match self.cause {
-            Cause::RateLimited(wait) => {
-                headers.insert(RETRY_AFTER, whole_seconds(wait));
-            }
+            Cause::RateLimited(wait) => headers.append(RETRY_AFTER, whole_seconds(wait)),
             Cause::Overloaded | Cause::NoHealthyUpstream => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.append(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Cause::MethodNotAllowed => {
-                headers.insert(ALLOW, HeaderValue::from_static(ALLOWED_METHODS));
+                headers.append(ALLOW, HeaderValue::from_static(ALLOWED_METHODS));
             }
             _ => {}
         }
         if self.close {
-            headers.insert(CONNECTION, const { HeaderValue::from_static("close") });
+            headers.append(CONNECTION, const { HeaderValue::from_static("close") });
         }
-        response
+        (ResponseHead { status, reason: None, headers }, body)
     }
 
-    fn plain(&self, asked: Asked<'_>, response: &mut Response<Bytes>) {
+    fn plain(&self, asked: Asked<'_>, headers: &mut Fields) -> (StatusCode, Bytes) {
         let (media_type, body) = match asked.style.format {
             Format::Text => (TEXT, asked.style.sentence(self.cause).to_owned()),
             Format::Json if asked.wants_problem() => {
@@ -256,9 +254,8 @@ impl Reply {
             }
             Format::Json => (JSON, self.json(asked, false)),
         };
-        *response.body_mut() = Bytes::from(body);
-        *response.status_mut() = self.cause.status();
-        response.headers_mut().insert(CONTENT_TYPE, media_type);
+        headers.append(CONTENT_TYPE, media_type);
+        (self.cause.status(), Bytes::from(body))
     }
 
     fn json(&self, asked: Asked<'_>, problem: bool) -> String {
@@ -284,16 +281,16 @@ impl Reply {
     }
 
     /// A response of trailers only (gRPC over HTTP/2, "Responses").
-    fn grpc(&self, sentence: &str, response: &mut Response<Bytes>) {
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(
+    fn grpc(&self, sentence: &str, headers: &mut Fields) -> (StatusCode, Bytes) {
+        headers.append(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.append(
             HeaderName::from_static("grpc-status"),
             HeaderValue::from_static(self.cause.grpc_status()),
         );
         if let Ok(message) = HeaderValue::from_str(&percent_encode(sentence)) {
-            headers.insert(HeaderName::from_static("grpc-message"), message);
+            headers.append(HeaderName::from_static("grpc-message"), message);
         }
+        (StatusCode::OK, Bytes::new())
     }
 }
 

@@ -7,8 +7,10 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 
+use crate::fields::Fields;
+use crate::head::RequestHead;
 use crate::headers::{self, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER};
 use crate::reply::Cause;
 
@@ -30,7 +32,7 @@ impl Host {
 }
 
 /// Refuses what could be read in two ways; what is left has one host and one framing.
-pub(crate) fn check(head: &request::Parts) -> Result<Host, Cause> {
+pub(crate) fn check(head: &RequestHead) -> Result<Host, Cause> {
     check_method(&head.method)?;
     check_target(head)?;
     check_framing(&head.headers)?;
@@ -46,7 +48,7 @@ fn check_method(method: &Method) -> Result<(), Cause> {
 }
 
 /// RFC 9112, section 3.2: origin-form, absolute-form, or `*` with `OPTIONS`.
-fn check_target(head: &request::Parts) -> Result<(), Cause> {
+fn check_target(head: &RequestHead) -> Result<(), Cause> {
     let uri = &head.uri;
     let path = uri.path();
     // The path of an authority-form, which only `CONNECT` may have, is empty.
@@ -60,8 +62,8 @@ fn check_target(head: &request::Parts) -> Result<(), Cause> {
 }
 
 /// A coding that is not `chunked` would be lost: framing is not relayed (RFC 9112, section 6.1).
-fn check_framing(headers: &HeaderMap) -> Result<(), Cause> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+fn check_framing(headers: &Fields) -> Result<(), Cause> {
+    let mut codings = headers.get_all(&TRANSFER_ENCODING);
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
@@ -70,8 +72,8 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Cause> {
 }
 
 /// One valid `Host` (RFC 9112, section 3.2); HTTP/1.0 may go without.
-fn check_host(head: &request::Parts) -> Result<Host, Cause> {
-    let mut hosts = head.headers.get_all(HOST).iter();
+fn check_host(head: &RequestHead) -> Result<Host, Cause> {
+    let mut hosts = head.headers.get_all(&HOST);
     match (hosts.next(), hosts.next()) {
         (None, _) if head.version == Version::HTTP_10 => Ok(Host(None)),
         (Some(host), None) => Ok(Host(Some((host.clone(), name_length(host)?)))),
@@ -127,7 +129,7 @@ fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
 
 /// The methods that header fields ask for instead of the request's own; none where a value is no
 /// method. Some origins obey them.
-pub(crate) fn other_methods(headers: &HeaderMap) -> impl Iterator<Item = Option<Method>> {
+pub(crate) fn other_methods(headers: &Fields) -> impl Iterator<Item = Option<Method>> {
     const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
     let asks = |name: &HeaderName| {
         let name = name.as_str();
@@ -142,8 +144,8 @@ pub(crate) fn other_methods(headers: &HeaderMap) -> impl Iterator<Item = Option<
 /// Deletes what only keygate, or a trusted proxy, may say: on every location, on every protocol,
 /// in every spelling that an upstream could confuse with it. Other spellings of the fields that
 /// frame a message go as well.
-pub(crate) fn disown(headers: &mut HeaderMap, peer_is_trusted: bool) {
-    headers::retain(headers, |name| {
+pub(crate) fn disown(headers: &mut Fields, peer_is_trusted: bool) {
+    headers.retain(|name, _| {
         // A trusted proxy sets the names with `-`; any other spelling is the client's.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let believed = peer_is_trusted && name.as_str().bytes().all(is_plain);
@@ -311,8 +313,8 @@ mod tests {
 
     #[track_caller]
     fn check_disowned(name: &str, trusted: bool, gone: bool) {
-        let mut headers = HeaderMap::new();
-        headers.insert(
+        let mut headers = Fields::new();
+        headers.append(
             HeaderName::from_bytes(name.as_bytes()).unwrap(),
             HeaderValue::from_static("1"),
         );

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use std::time::Instant;
 
 use keygate::config::{self, Environment};
+use keygate::head::RequestHead;
 use keygate::plan::{self, Plan};
 use keygate::plugin::Cx;
 use libfuzzer_sys::fuzz_target;
@@ -74,7 +75,7 @@ fn written(texts: &[Vec<u8>]) -> BTreeMap<String, bool> {
 
 /// Whether a location lets a request without a key go on.
 fn is_open(location: &plan::Location) -> bool {
-    let (mut head, ()) = http::Request::new(()).into_parts();
+    let mut head = RequestHead::default();
     let mut cx = Cx { client: None, now: Instant::now(), consumer: None, key_id: None };
     let mut verdicts = location.plugins.iter().map(|plugin| plugin.request(&mut head, &mut cx));
     verdicts.all(|verdict| verdict.is_continue())

@@ -4,19 +4,24 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use http::HeaderValue;
+use keygate::head::RequestHead;
 use keygate::plan::TrustedProxies;
 use keygate_fuzz::rules::{self, Peer};
 use keygate_fuzz::strict::{Head, Read, request_head};
 use libfuzzer_sys::fuzz_target;
 
-fn parts(head: &Head) -> Option<http::request::Parts> {
-    let mut request = http::Request::builder().method(&*head.first).uri(&*head.second).version(
-        if head.third == "HTTP/1.0" { http::Version::HTTP_10 } else { http::Version::HTTP_11 },
-    );
-    for (name, value) in &head.fields {
-        request = request.header(name, value.as_slice());
-    }
-    Some(request.body(()).ok()?.into_parts().0)
+fn request(head: &Head) -> Option<RequestHead> {
+    let old = head.third == "HTTP/1.0";
+    let field = |(name, value): &(String, Vec<u8>)| {
+        Some((name.parse().ok()?, HeaderValue::from_bytes(value).ok()?))
+    };
+    Some(RequestHead {
+        method: head.first.parse().ok()?,
+        uri: head.second.parse().ok()?,
+        version: if old { http::Version::HTTP_10 } else { http::Version::HTTP_11 },
+        headers: head.fields.iter().map(field).collect::<Option<_>>()?,
+    })
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -24,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
     let mut bytes = text.split(|&byte| byte == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..]);
     bytes.extend_from_slice(b"\r\n\r\n");
     let Read::Whole(head, _) = request_head(&bytes) else { return };
-    let Some(parts) = parts(&head) else { return };
+    let Some(request) = request(&head) else { return };
     let peer = [None, Some(IpAddr::from(Ipv4Addr::new(10, 0, 0, 1)))][usize::from(choice & 1)];
     let networks = ["10.0.0.0/8".parse().expect("a network")];
     let trusted = match choice & 2 {
@@ -39,7 +44,7 @@ fuzz_target!(|data: &[u8]| {
         },
     };
     let expected = rules::pass(&head, false, Peer { address: peer, trusts });
-    let passed = keygate::fuzzing::pass(parts, peer, &trusted);
+    let passed = keygate::fuzzing::pass(request, peer, &trusted);
     let (passed, expected) = match (passed, expected) {
         (Some(passed), Some(expected)) => (passed, expected),
         (None, None) => return,

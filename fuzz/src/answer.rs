@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, Version};
 use http_body_util::Empty;
 use hyper::body::Body;
 use hyper::client::conn::http1;
+use hyper::ext::ReasonPhrase;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use keygate::fuzzing::Heard;
 
@@ -54,8 +55,8 @@ impl Write for Answering {
     }
 }
 
-/// Reads the answer to a request.
-pub fn hear(bytes: &[u8], asked: &Method) -> Heard {
+/// Reads the answer to a request, and its version.
+pub fn hear(bytes: &[u8], asked: &Method) -> (Heard, Version) {
     let mut cx = Context::from_waker(Waker::noop());
     let io = Answering { bytes: Bytes::copy_from_slice(bytes), is_asked: false };
     let Poll::Ready(Ok((mut sender, mut connection))) =
@@ -70,7 +71,7 @@ pub fn hear(bytes: &[u8], asked: &Method) -> Heard {
         said.lock().expect("it").push((response.status(), response.headers().clone()));
     });
     let mut response = pin!(sender.send_request(request));
-    let mut heard = Heard::default();
+    let (mut heard, mut version) = (Heard::default(), Version::HTTP_11);
     let (mut body, mut ended) = (None, false);
     // However long it takes, nobody else is waited for.
     let is_whole = loop {
@@ -78,9 +79,11 @@ pub fn hear(bytes: &[u8], asked: &Method) -> Heard {
         let Some(body) = &mut body else {
             match response.as_mut().poll(&mut cx) {
                 Poll::Ready(Ok(response)) => {
-                    let (mut head, came) = response.into_parts();
-                    let reason = head.extensions.remove();
-                    heard.head = Some((head.version, head.status, reason, head.headers));
+                    let (head, came) = response.into_parts();
+                    let reason = head.extensions.get().map(ReasonPhrase::as_bytes);
+                    let reason = reason.map(Bytes::copy_from_slice);
+                    heard.head = Some((head.status, reason, head.headers));
+                    version = head.version;
                     body = Some(came);
                 }
                 Poll::Ready(Err(_)) => break false,
@@ -101,5 +104,5 @@ pub fn hear(bytes: &[u8], asked: &Method) -> Heard {
     let rest = connection.into_parts();
     heard.left = is_whole.then(|| rest.read_buf.len() + rest.io.bytes.len());
     heard.informational = std::mem::take(&mut *informational.lock().expect("it"));
-    heard
+    (heard, version)
 }

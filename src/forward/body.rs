@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::headers::{Framing, trailer_may_pass};
+use crate::fields::Fields;
 use crate::server::clock::Wait;
 use crate::server::connection::Client;
 use crate::server::h1::input::ClientBody;
@@ -174,10 +175,10 @@ impl Body for RequestBody {
 }
 
 /// How a body that came in is framed when it goes on.
-pub(crate) fn framing(headers: &HeaderMap, body: &ClientBody) -> Framing {
+pub(crate) fn framing(headers: &Fields, body: &ClientBody) -> Framing {
     if body.is_end_stream() {
         // A length of 0 is said as it was: some origins ask for it with a POST.
-        let length = headers.contains_key(CONTENT_LENGTH).then_some(Framing::Length(0));
+        let length = headers.contains(&CONTENT_LENGTH).then_some(Framing::Length(0));
         return length.unwrap_or(Framing::None);
     }
     body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)

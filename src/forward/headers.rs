@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, SEC_WEBSOCKET_KEY, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request, response};
+use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::fields::Fields;
+use crate::head::{RequestHead, ResponseHead};
 use crate::headers::{
     self, HopByHop, X_ACCEL_BUFFERING, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER,
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
@@ -59,7 +62,7 @@ pub(crate) struct Passage<'a> {
 /// that keygate sets stand at the end, and nothing that the client sent can remove them.
 pub(crate) fn write_head(
     out: &mut Vec<u8>,
-    head: &request::Parts,
+    head: &RequestHead,
     host_sent: Option<&HeaderValue>,
     passage: &Passage<'_>,
     cx: &Cx,
@@ -108,7 +111,7 @@ pub(crate) fn write_head(
 }
 
 /// The method, and the target without scheme and authority; what is left stays byte for byte.
-pub(super) fn write_request_line(out: &mut Vec<u8>, head: &request::Parts) {
+pub(super) fn write_request_line(out: &mut Vec<u8>, head: &RequestHead) {
     let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     // `http://host?query` has an empty path, which is `/` (RFC 3986, section 6.2.3).
     let slash = if target.starts_with('/') || target == "*" { "" } else { "/" };
@@ -135,14 +138,15 @@ fn is_own(name: &HeaderName, framing: Framing) -> bool {
 
 /// What [`screen::disown`] left of `X-Forwarded-*` came from a trusted proxy, and is added to;
 /// otherwise keygate is the first that the client met.
-fn forwarded(field: &mut impl FnMut(&HeaderName, &[u8]), came: &HeaderMap, passage: &Passage<'_>) {
-    let said = |name| if passage.trusted { came.get(name) } else { None };
+fn forwarded(field: &mut impl FnMut(&HeaderName, &[u8]), came: &Fields, passage: &Passage<'_>) {
+    let said = |name| if passage.trusted { came.get(&name) } else { None };
     match (said(X_FORWARDED_FOR), passage.peer) {
         (None, None) => {}
         (None, Some(peer)) => field(&X_FORWARDED_FOR, peer.as_bytes()),
         (Some(_), peer) => {
             // A list may be one field or several (RFC 9110, section 5.3).
-            let through = came.get_all(X_FORWARDED_FOR).iter().chain(peer);
+            let name = &X_FORWARDED_FOR;
+            let through = came.get_all(name).chain(peer);
             let through: Vec<_> = through.map(HeaderValue::as_bytes).collect();
             field(&X_FORWARDED_FOR, &through.join(&b", "[..]));
         }
@@ -160,7 +164,7 @@ fn forwarded(field: &mut impl FnMut(&HeaderName, &[u8]), came: &HeaderMap, passa
 /// The client's address: the peer's, or, where the peer is a trusted proxy, the last address of
 /// `X-Forwarded-For` that is not one itself.
 pub(crate) fn client_address(
-    headers: &HeaderMap,
+    headers: &Fields,
     peer: Option<IpAddr>,
     trusted: &TrustedProxies,
 ) -> Option<IpAddr> {
@@ -168,7 +172,8 @@ pub(crate) fn client_address(
         return peer;
     }
     let mut nearest = peer;
-    let listed = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    let name = &X_FORWARDED_FOR;
+    let listed = headers.get_all(name).map(HeaderValue::as_bytes);
     // Split as bytes: what a client wrote must not hide the address that a proxy added to it.
     let listed: Vec<_> = listed.flat_map(|value| value.split(|&byte| byte == b',')).collect();
     for entry in listed.into_iter().rev() {
@@ -209,22 +214,21 @@ pub(crate) fn host_sent<'a>(
 }
 
 /// Whether a request asks for a WebSocket in the only valid way (RFC 6455, section 4.1).
-pub(crate) fn asks_for_websocket(head: &request::Parts, framing: Framing) -> bool {
-    head.headers.contains_key(UPGRADE)
+pub(crate) fn asks_for_websocket(head: &RequestHead, framing: Framing) -> bool {
+    head.headers.contains(&UPGRADE)
         && head.method == http::Method::GET
         && head.version == http::Version::HTTP_11
         && framing.is_empty()
-        && head.headers.contains_key(http::header::SEC_WEBSOCKET_KEY)
+        && head.headers.contains(&SEC_WEBSOCKET_KEY)
         && headers::lists(&head.headers, &UPGRADE, "websocket")
         && headers::lists(&head.headers, &CONNECTION, "upgrade")
 }
 
 /// Makes the head of an upstream's response fit for the client.
-pub(crate) fn client_head(head: &mut response::Parts, websocket: bool) {
+pub(crate) fn client_head(head: &mut ResponseHead, websocket: bool) {
     let upgraded = websocket && head.status == StatusCode::SWITCHING_PROTOCOLS;
     let hop_by_hop = HopByHop::of(&head.headers);
-    headers::retain(&mut head.headers, |name| !hop_by_hop.contains(name));
-    head.version = http::Version::HTTP_11;
+    head.headers.retain(|name, _| !hop_by_hop.contains(name));
     if upgraded {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -237,7 +241,7 @@ pub(crate) fn client_head(head: &mut response::Parts, websocket: bool) {
 
 /// The fields of an informational response that may be passed on: none that frames, or is for the
 /// next hop only.
-pub(crate) fn hints(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+pub(crate) fn hints(headers: &Fields) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let hop_by_hop = HopByHop::of(headers);
     headers.iter().filter(move |(name, _)| !hop_by_hop.contains(name) && **name != CONTENT_LENGTH)
 }

@@ -11,11 +11,12 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use http::header::UPGRADE;
-use http::{Method, StatusCode, Version, request, response};
+use http::header::{EXPECT, UPGRADE};
+use http::{Method, StatusCode, Version};
 
 use self::body::{BodyError, RequestBody, UpstreamBody};
 use self::headers::{Framing, Passage};
+use crate::head::{RequestHead, ResponseHead};
 use crate::headers::lists;
 use crate::observe::record::Record;
 use crate::pipeline::Admitted;
@@ -34,16 +35,16 @@ const MAX_CONNECTIONS: u32 = 2;
 /// What came of a request that was sent.
 pub(crate) enum Forwarded {
     /// A response whose body streams.
-    Response(response::Parts, UpstreamBody),
+    Response(ResponseHead, UpstreamBody),
     /// The protocol is switched; the connection goes on as a tunnel.
-    Switched(response::Parts, Lease),
+    Switched(ResponseHead, Lease),
 }
 
 /// Sends a request that was let through, and waits for the head of the response.
 pub(crate) async fn send(
     client: &Rc<Client>,
     served: &Rc<Served>,
-    head: &request::Parts,
+    head: &RequestHead,
     body: ClientBody,
     admitted: &Admitted,
     record: &mut Record,
@@ -109,7 +110,7 @@ async fn exchange(
     client: &Client,
     lease: &mut Lease,
     version: Version,
-) -> Result<response::Parts, Failure> {
+) -> Result<ResponseHead, Failure> {
     let answered = poll_fn(|cx| {
         while let Poll::Ready(said) = lease.poll_said(cx, || client.worker.empty_headers()) {
             match said {
@@ -139,7 +140,7 @@ fn again(
     failure: Failure,
     mut lease: Lease,
     connections: u32,
-    head: &request::Parts,
+    head: &RequestHead,
     framing: Framing,
 ) -> Result<RequestBody, Reply> {
     let broken = match failure {
@@ -183,7 +184,7 @@ fn unreachable(error: &io::Error) -> Reply {
 fn accept(
     client: &Rc<Client>,
     served: &Rc<Served>,
-    mut head: response::Parts,
+    mut head: ResponseHead,
     lease: Lease,
     (version, websocket): (Version, bool),
 ) -> Result<Forwarded, Reply> {
@@ -200,11 +201,11 @@ fn accept(
     Ok(Forwarded::Response(head, body))
 }
 
-fn expects_continue(head: &request::Parts, framing: Framing) -> bool {
+fn expects_continue(head: &RequestHead, framing: Framing) -> bool {
     !framing.is_empty()
         && head.version == Version::HTTP_11
         && head
             .headers
-            .get(http::header::EXPECT)
+            .get(&EXPECT)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

@@ -194,8 +194,9 @@ impl Decoder {
         let mut room = [httparse::EMPTY_HEADER; fields::MAX_FIELDS];
         let parsed = httparse::parse_headers(&block, &mut room);
         let Ok(httparse::Status::Complete((_, found))) = parsed else { return Err(Malformed) };
-        let trailers = fields::collect(&block, found, HeaderMap::new()).ok_or(Malformed)?;
-        Ok(Decoded::Trailers(trailers))
+        let trailers: Option<HeaderMap> =
+            found.iter().map(|field| fields::read(&block, field)).collect();
+        Ok(Decoded::Trailers(trailers.ok_or(Malformed)?))
     }
 }
 

@@ -1,9 +1,11 @@
-//! Header fields between bytes and `HeaderMap`, and what they say about the body; pure.
+//! Header fields between bytes and values, and what they say about the body; pure.
 
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
+
+use crate::fields::Fields;
 
 /// The most fields of one message.
 pub(crate) const MAX_FIELDS: usize = 100;
@@ -13,24 +15,33 @@ pub(crate) fn room<'a>() -> [MaybeUninit<httparse::Header<'a>>; MAX_FIELDS] {
     [const { MaybeUninit::uninit() }; MAX_FIELDS]
 }
 
-/// Puts fields that httparse found in `head` into an empty map. Values share the memory of `head`.
-/// None if one is no field, which httparse leaves no room for.
+/// Appends fields that httparse found in `head`; none if one is no field, which httparse leaves no
+/// room for.
 pub(crate) fn collect(
     head: &Bytes,
     found: &[httparse::Header<'_>],
-    mut fields: HeaderMap,
-) -> Option<HeaderMap> {
+    mut fields: Fields,
+) -> Option<Fields> {
     fields.reserve(found.len());
     for field in found {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-        // An empty value of httparse's points nowhere.
-        let value = match field.value {
-            [] => HeaderValue::from_static(""),
-            value => HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()?,
-        };
+        let (name, value) = read(head, field)?;
         fields.append(name, value);
     }
     Some(fields)
+}
+
+/// A field that httparse found in `head`, whose memory its value shares.
+pub(crate) fn read(
+    head: &Bytes,
+    field: &httparse::Header<'_>,
+) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+    // An empty value of httparse's points nowhere.
+    let value = match field.value {
+        [] => HeaderValue::from_static(""),
+        value => HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()?,
+    };
+    Some((name, value))
 }
 
 /// What a head says about the message itself, before any field means anything: how long its body
@@ -200,9 +211,9 @@ mod tests {
         let mut room = [httparse::EMPTY_HEADER; 4];
         let parsed = httparse::parse_headers(&head, &mut room).expect("fields");
         let httparse::Status::Complete((_, found)) = parsed else { panic!("a whole head") };
-        let fields = collect(&head, found, HeaderMap::new()).expect("fields");
+        let fields = collect(&head, found, Fields::new()).expect("fields");
         let mut out = Vec::new();
         write(&mut out, &fields);
-        assert_eq!(out, b"a: b\r\na: c\r\nx-y: \r\n");
+        assert_eq!(out, b"a: b\r\nx-y: \r\na: c\r\n");
     }
 }

@@ -9,19 +9,20 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderName, request, response};
+use http::HeaderName;
 
 use crate::config::problem::Fault;
+use crate::head::{RequestHead, ResponseHead};
 use crate::reply::{ErrorStyle, Reply};
 
 /// One step between a location and its upstream.
 pub trait Plugin: Any + Send + Sync {
     /// Decides from what is in memory; it never waits. A pause is part of the reply, and the
     /// pipeline holds it.
-    fn request(&self, head: &mut request::Parts, cx: &mut Cx) -> ControlFlow<Reply>;
+    fn request(&self, head: &mut RequestHead, cx: &mut Cx) -> ControlFlow<Reply>;
 
     /// Sees the response head of every request that it let go on.
-    fn response(&self, _head: &mut response::Parts, _cx: &Cx) {}
+    fn response(&self, _head: &mut ResponseHead, _cx: &Cx) {}
 }
 
 /// What the steps of one request tell one another.

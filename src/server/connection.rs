@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::clock::{Deadlines, Wait};
@@ -19,6 +19,7 @@ use super::h1::output::Output;
 use super::pace::Pace;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
+use crate::fields::Fields;
 use crate::forward;
 use crate::http1::fields;
 use crate::socket::Socket;
@@ -172,7 +173,7 @@ impl Client {
     }
 
     /// Passes a `103 Early Hints` on, before the response.
-    pub(crate) fn hint(&self, headers: &HeaderMap) {
+    pub(crate) fn hint(&self, headers: &Fields) {
         let mut output = self.output();
         let out = output.bytes();
         let start = out.len();

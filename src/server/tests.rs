@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request;
 use tokio::sync::{mpsc, watch};
 
 use super::listener::{self, Sockets, Spread};
@@ -14,6 +13,7 @@ use super::threads::Thread;
 use super::worker::Delays;
 use super::{Seed, start};
 use crate::config::{self, Environment};
+use crate::head::RequestHead;
 use crate::observe::access_log::Writer;
 use crate::plan::{self, ListenAddr, Plan};
 use crate::plugin::{Cx, Plugin};
@@ -24,8 +24,8 @@ use crate::reply::{Cause, Reply};
 struct Breaks;
 
 impl Plugin for Breaks {
-    fn request(&self, head: &mut request::Parts, _cx: &mut Cx) -> ControlFlow<Reply> {
-        assert!(!head.headers.contains_key("x-break"), "told to break");
+    fn request(&self, head: &mut RequestHead, _cx: &mut Cx) -> ControlFlow<Reply> {
+        assert!(!head.headers.iter().any(|(name, _)| name == "x-break"), "told to break");
         ControlFlow::Break(Cause::NotFound.into())
     }
 }

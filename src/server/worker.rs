@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 use super::clock::Clock;
+use crate::fields::Fields;
 use crate::observe::access_log::AccessLog;
 use crate::plan::{ListenAddr, Plan};
 use crate::socket::is_out_of_descriptors;
@@ -66,7 +67,7 @@ impl Served {
 /// connection and some memory, and whoever guesses must not be able to take all of it.
 const MAX_DELAYED: usize = 10_000;
 
-/// How many maps of header fields are kept for the next requests, and how large they may be.
+/// How many lists of header fields are kept for the next requests, and how large they may be.
 const MAX_SPARE: usize = 64;
 const MAX_SPARE_CAPACITY: usize = 64;
 
@@ -121,7 +122,7 @@ pub(crate) struct Worker {
     random: RefCell<fastrand::Rng>,
     /// The latest [`Worker::date`], and its second.
     date: RefCell<(u64, HeaderValue)>,
-    spare_headers: RefCell<Vec<HeaderMap>>,
+    spare_headers: RefCell<Vec<Fields>>,
     spare_rooms: RefCell<Vec<Vec<u8>>>,
     /// Where bytes are read to that come while nobody has memory of their own for them.
     pub(super) scratch: RefCell<Box<[u8]>>,
@@ -192,14 +193,13 @@ impl Worker {
         served.pools.iter().any(|pool| pool.has_idle())
     }
 
-    /// An empty map, with the memory of one that is no longer needed if there is any: the fields of
-    /// a request are written anew for its upstream, and a new map costs a few hundred instructions.
-    pub(crate) fn empty_headers(&self) -> HeaderMap {
+    /// An empty list, with the memory of one that is no longer needed if there is any.
+    pub(crate) fn empty_headers(&self) -> Fields {
         self.spare_headers.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Keeps the memory of a map that is no longer needed, unless it has grown large.
-    pub(crate) fn recycle_headers(&self, mut headers: HeaderMap) {
+    /// Keeps the memory of a list that is no longer needed, unless it has grown large.
+    pub(crate) fn recycle_headers(&self, mut headers: Fields) {
         let mut spare = self.spare_headers.borrow_mut();
         if spare.len() < MAX_SPARE && headers.capacity() <= MAX_SPARE_CAPACITY {
             headers.clear();

@@ -10,15 +10,17 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, response};
+use http::{Method, StatusCode};
 use http_body::Frame;
 use tokio::io::AsyncReadExt;
 use tokio::task::unconstrained;
 
 use super::head;
 use super::upload::{Cut, Upload};
+use crate::fields::Fields;
 use crate::forward::body::{BodyError, RequestBody};
 use crate::forward::headers::Framing;
+use crate::head::ResponseHead;
 use crate::http1::body::{Decoded, Decoder};
 use crate::http1::lines::Lines;
 use crate::socket::Socket;
@@ -36,9 +38,9 @@ pub(crate) enum Said {
     /// It wants the body (`100 Continue`).
     Continue,
     /// What the response may mention (`103 Early Hints`).
-    Hints(HeaderMap),
+    Hints(Fields),
     /// The response, whose body follows.
-    Response(response::Parts),
+    Response(ResponseHead),
 }
 
 /// Why there is no response, or not all of it.
@@ -142,7 +144,7 @@ impl Connection {
     pub(super) fn poll_said(
         &mut self,
         cx: &mut Context<'_>,
-        mut empty: impl FnMut() -> HeaderMap,
+        mut empty: impl FnMut() -> Fields,
     ) -> Poll<Result<Said, Broken>> {
         self.drive(cx)?;
         loop {
@@ -150,8 +152,8 @@ impl Connection {
                 return Poll::Ready(Err(Broken::Malformed("no request was sent")));
             };
             let taken = head::take(&mut self.read, lines, asked, &mut empty);
-            if let Some(head) = taken.map_err(Broken::Malformed)? {
-                if let Some(said) = self.take_head(head)? {
+            if let Some(response) = taken.map_err(Broken::Malformed)? {
+                if let Some(said) = self.take_head(response)? {
                     return Poll::Ready(Ok(said));
                 }
             } else if ready!(self.poll_read(cx)).map_err(Broken::Closed)? == 0 {
@@ -161,21 +163,21 @@ impl Connection {
         }
     }
 
-    fn take_head(&mut self, head: head::Head) -> Result<Option<Said>, Broken> {
+    fn take_head(&mut self, response: head::Response) -> Result<Option<Said>, Broken> {
         self.has_said = true;
-        match head.parts.status {
+        match response.head.status {
             StatusCode::CONTINUE => return Ok(Some(Said::Continue)),
-            StatusCode::EARLY_HINTS => return Ok(Some(Said::Hints(head.parts.headers))),
+            StatusCode::EARLY_HINTS => return Ok(Some(Said::Hints(response.head.headers))),
             // What follows a head that was cut off would be read as the rest of it.
             StatusCode::SWITCHING_PROTOCOLS if !self.upload.is_over() => {
                 return Err(Broken::Malformed("the upstream switches before it was asked"));
             }
             StatusCode::SWITCHING_PROTOCOLS => self.download = Download::Switched,
             status if status.is_informational() => return Ok(None),
-            _ => self.download = Download::Body(head.body),
+            _ => self.download = Download::Body(response.body),
         }
-        self.keeps_alive = head.keeps_alive;
-        Ok(Some(Said::Response(head.parts)))
+        self.keeps_alive = response.keeps_alive;
+        Ok(Some(Said::Response(response.head)))
     }
 
     /// Goes on with the request, and takes the next piece of the response's body.
@@ -290,7 +292,7 @@ mod tests {
         let request = |out: &mut Vec<u8>| out.extend_from_slice(b"HEAD\r\n\r\n");
         connection.send(Method::GET, request, RequestBody::none(), Framing::None);
         far.write_all(format!("HTTP/1.1 200 OK\r\n{lines}").as_bytes()).await.expect("room");
-        let said = poll_fn(|cx| connection.poll_said(cx, HeaderMap::new)).await;
+        let said = poll_fn(|cx| connection.poll_said(cx, Fields::new)).await;
         assert!(matches!(said, Ok(Said::Response(_))));
         (connection, far)
     }
@@ -327,7 +329,7 @@ mod tests {
         let endless = |out: &mut Vec<u8>| out.resize(16 * 1024 * 1024, b'x');
         connection.send(Method::GET, endless, RequestBody::none(), Framing::None);
         far.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.expect("room");
-        let said = poll_fn(|cx| connection.poll_said(cx, HeaderMap::new)).await;
+        let said = poll_fn(|cx| connection.poll_said(cx, Fields::new)).await;
         assert!(matches!(said, Err(Broken::Malformed(_))), "{said:?}");
     }
 

@@ -2,10 +2,10 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, response};
-use hyper::ext::ReasonPhrase;
+use http::{HeaderValue, Method, StatusCode};
 
-use crate::headers;
+use crate::fields::Fields;
+use crate::head::ResponseHead;
 use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
 use crate::http1::fields::{self, Declared};
@@ -19,9 +19,9 @@ pub(crate) type Malformed = &'static str;
 
 /// A head, and what follows it.
 #[derive(Debug)]
-pub(crate) struct Head {
+pub(crate) struct Response {
     /// Status, reason and fields.
-    pub(crate) parts: response::Parts,
+    pub(crate) head: ResponseHead,
     /// Its body.
     pub(crate) body: Decoder,
     /// Whether the connection can carry another request afterwards.
@@ -37,8 +37,8 @@ pub(crate) fn take(
     bytes: &mut BytesMut,
     lines: &mut Lines,
     asked: &Method,
-    empty: impl FnOnce() -> HeaderMap,
-) -> Result<Option<Head>, Malformed> {
+    empty: impl FnOnce() -> Fields,
+) -> Result<Option<Response>, Malformed> {
     let start = empty_lines(bytes);
     if bytes[start..] == *b"\r" {
         // It may be the beginning of an empty line.
@@ -81,7 +81,7 @@ fn empty_lines(bytes: &[u8]) -> usize {
     start
 }
 
-fn parse(head: Bytes, asked: &Method, empty: HeaderMap) -> Result<Head, Malformed> {
+fn parse(head: Bytes, asked: &Method, empty: Fields) -> Result<Response, Malformed> {
     let mut room = fields::room();
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default()
@@ -95,30 +95,28 @@ fn parse(head: Bytes, asked: &Method, empty: HeaderMap) -> Result<Head, Malforme
     else {
         return Err(WHY);
     };
-    let mut parts = Response::new(()).into_parts().0;
-    parts.status = StatusCode::from_u16(code).map_err(|_| WHY)?;
-    parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = fields::collect(&head, parsed.headers, empty).ok_or(WHY)?;
-    let reason = parsed.reason.unwrap_or_default();
-    if Some(reason) != parts.status.canonical_reason()
-        && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
-    {
-        parts.extensions.insert(reason);
-    }
+    let status = StatusCode::from_u16(code).map_err(|_| WHY)?;
+    let headers = fields::collect(&head, parsed.headers, empty).ok_or(WHY)?;
+    let reason = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason());
+    let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
     let said =
         Declared::of(parsed.headers).ok_or("the response says in no valid way how long it is")?;
-    frame(parts, said, asked)
+    frame(ResponseHead { status, reason, headers }, version == 0, said, asked)
 }
 
 /// Where the body ends (RFC 9112, section 6.3).
-fn frame(mut parts: response::Parts, said: Declared, asked: &Method) -> Result<Head, Malformed> {
-    let is_old = parts.version == Version::HTTP_10;
+fn frame(
+    mut head: ResponseHead,
+    is_old: bool,
+    said: Declared,
+    asked: &Method,
+) -> Result<Response, Malformed> {
     if is_old && said.chunked {
         return Err("an HTTP/1.0 response has no chunks");
     }
     let has_none = *asked == Method::HEAD
-        || parts.status.is_informational()
-        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        || head.status.is_informational()
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = match said.length {
         _ if has_none => Decoder::length(0),
         _ if said.chunked => Decoder::chunked(Extensions::Any),
@@ -128,11 +126,11 @@ fn frame(mut parts: response::Parts, said: Declared, asked: &Method) -> Result<H
     match said.length {
         // A length beside a coding is not the body's.
         Some(_) if said.chunked => {
-            headers::retain(&mut parts.headers, |name| *name != CONTENT_LENGTH)
+            head.headers.retain(|name, _| *name != CONTENT_LENGTH);
         }
         // It may have been said in several lines.
-        Some(length) if parts.headers.len() > parts.headers.keys_len() => {
-            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        Some(length) if head.headers.get_all(&CONTENT_LENGTH).nth(1).is_some() => {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         _ => {}
     }
@@ -144,7 +142,7 @@ fn frame(mut parts: response::Parts, said: Declared, asked: &Method) -> Result<H
         _ => true,
     };
     let keeps_alive = !said.close && (said.keep_alive || !is_old);
-    Ok(Head { parts, body, keeps_alive: keeps_alive && is_framed })
+    Ok(Response { head, body, keeps_alive: keeps_alive && is_framed })
 }
 
 #[cfg(test)]
@@ -152,9 +150,9 @@ mod tests {
     use super::*;
     use crate::sample::lines;
 
-    fn head(text: &str, asked: Method) -> Result<Head, Malformed> {
+    fn head(text: &str, asked: Method) -> Result<Response, Malformed> {
         let mut bytes = BytesMut::from(text);
-        let taken = take(&mut bytes, &mut Lines::default(), &asked, HeaderMap::new)?;
+        let taken = take(&mut bytes, &mut Lines::default(), &asked, Fields::new)?;
         Ok(taken.expect("a whole head"))
     }
 
@@ -163,8 +161,9 @@ mod tests {
     fn check(text: &str, expected: Option<(u16, Option<u64>, bool)>) {
         let text = format!("{text}\r\n\r\n");
         let seen = head(&text, Method::GET).ok();
-        let seen =
-            seen.map(|head| (head.parts.status.as_u16(), head.body.left(), head.keeps_alive));
+        let seen = seen.map(|response| {
+            (response.head.status.as_u16(), response.body.left(), response.keeps_alive)
+        });
         assert_eq!(seen, expected, "{text:?}");
     }
 
@@ -180,7 +179,7 @@ mod tests {
         check("HTTP/1.1 101 Switching Protocols", Some((101, Some(0), true)));
         let of_head = head("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method::HEAD).unwrap();
         assert!(of_head.body.is_at_end() && of_head.keeps_alive);
-        assert_eq!(lines(&of_head.parts.headers), "content-length: 5");
+        assert_eq!(lines(&of_head.head.headers), "content-length: 5");
     }
 
     #[test]
@@ -198,7 +197,7 @@ mod tests {
         let both = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked";
         check(both, Some((200, None, false)));
         let of_head = head(&format!("{both}\r\n\r\n"), Method::HEAD).unwrap();
-        assert_eq!(lines(&of_head.parts.headers), "transfer-encoding: chunked");
+        assert_eq!(lines(&of_head.head.headers), "transfer-encoding: chunked");
         assert!(!of_head.keeps_alive);
     }
 
@@ -216,11 +215,11 @@ mod tests {
         }
         check("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked", None);
         let alike = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\nContent-Length: 5\r\n\r\n";
-        let fields = head(alike, Method::GET).unwrap().parts.headers;
+        let fields = head(alike, Method::GET).unwrap().head.headers;
         assert_eq!(lines(&fields), "content-length: 5\na: b");
         // What is said once stays as it came.
         let once = "HTTP/1.1 200 OK\r\nContent-Length: 005\r\n\r\n";
-        let fields = head(once, Method::GET).unwrap().parts.headers;
+        let fields = head(once, Method::GET).unwrap().head.headers;
         assert_eq!(lines(&fields), "content-length: 005");
     }
 
@@ -230,7 +229,7 @@ mod tests {
         let long = |more: usize| {
             let mut bytes = BytesMut::from(begin);
             bytes.resize(MAX_HEAD + "\r\n\r\n".len() + more, b'b');
-            take(&mut bytes, &mut Lines::default(), &Method::GET, HeaderMap::new)
+            take(&mut bytes, &mut Lines::default(), &Method::GET, Fields::new)
         };
         assert!(matches!(long(0), Ok(None)));
         assert!(long(1).is_err());
@@ -270,8 +269,7 @@ mod tests {
         // No end need come for that.
         let long = format!("HTTP/1.1 200 {}", "b".repeat(MAX_HEAD));
         for endless in ["x", "HTTP/2", "\r\n\r\n\r\n", &long] {
-            let taken =
-                take(&mut endless.into(), &mut Lines::default(), &Method::GET, HeaderMap::new);
+            let taken = take(&mut endless.into(), &mut Lines::default(), &Method::GET, Fields::new);
             assert!(taken.is_err(), "{endless:.20}");
         }
     }
@@ -288,7 +286,7 @@ mod tests {
                 let (mut bytes, mut known) = (BytesMut::new(), Lines::default());
                 let taken = text.as_bytes().chunks(step).find_map(|piece| {
                     bytes.extend_from_slice(piece);
-                    take(&mut bytes, &mut known, &Method::GET, HeaderMap::new).transpose()
+                    take(&mut bytes, &mut known, &Method::GET, Fields::new).transpose()
                 });
                 assert_eq!(taken.expect("an end").is_ok(), is_taken, "{text:?} by {step}");
             }
@@ -302,12 +300,12 @@ mod tests {
         for byte in text.bytes() {
             bytes.extend_from_slice(&[byte]);
             if taken.is_none() {
-                taken = take(&mut bytes, &mut known, &Method::GET, HeaderMap::new).unwrap();
+                taken = take(&mut bytes, &mut known, &Method::GET, Fields::new).unwrap();
             }
         }
-        let parts = taken.expect("a head").parts;
-        assert_eq!(lines(&parts.headers), "a: b");
-        assert_eq!(parts.extensions.get::<ReasonPhrase>().unwrap().as_bytes(), b"Fine");
+        let head = taken.expect("a head").head;
+        assert_eq!(lines(&head.headers), "a: b");
+        assert_eq!(head.reason.as_deref(), Some(&b"Fine"[..]));
         assert_eq!(&bytes[..], b"body");
     }
 }

@@ -4,11 +4,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use http_body::Frame;
 
 use super::connection::{Broken, Connection, Said};
 use super::pool::Pool;
+use crate::fields::Fields;
 use crate::forward::body::RequestBody;
 use crate::forward::headers::Framing;
 use crate::plan::Upstream;
@@ -87,7 +88,7 @@ impl Lease {
     pub(crate) fn poll_said(
         &mut self,
         cx: &mut Context<'_>,
-        empty: impl FnMut() -> HeaderMap,
+        empty: impl FnMut() -> Fields,
     ) -> Poll<Result<Said, Broken>> {
         self.connection.poll_said(cx, empty)
     }

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use super::upload::{Cut, Upload};
 use crate::forward::body::BodyError;
 use crate::forward::headers::Framing;
-use crate::sample::fields;
+use crate::sample::trailers;
 use crate::socket::Socket;
 
 /// What a body does when it is asked for more.
@@ -48,7 +48,7 @@ impl Body for Steps {
         Poll::Ready(match steps.pop_front() {
             Some(Gives(data)) => Some(Ok(Frame::data(data.into()))),
             Some(Lends(data)) => Some(Ok(Frame::data(data))),
-            Some(Trails(lines)) => Some(Ok(Frame::trailers(fields(lines)))),
+            Some(Trails(lines)) => Some(Ok(Frame::trailers(trailers(lines)))),
             Some(Waits) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use http::header::{COOKIE, REFERER};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, request};
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::source::{Source, after_scheme, split_cookie};
+use crate::fields::Fields;
+use crate::head::RequestHead;
 use crate::headers::is_alias;
 use crate::query;
 
@@ -18,10 +20,10 @@ pub(super) struct Stuck;
 pub(super) fn hide(
     sources: &[Source],
     parameters: &[Vec<u8>],
-    head: &mut request::Parts,
+    head: &mut RequestHead,
 ) -> Result<(), Stuck> {
     hide_parameters(parameters, &mut head.uri)?;
-    hide_fields(&|name, value| fate(sources, parameters, name, value), &mut head.headers)
+    hide_fields(|name, value| fate(sources, parameters, name, value), &mut head.headers)
 }
 
 fn hide_parameters(names: &[Vec<u8>], uri: &mut Uri) -> Result<(), Stuck> {
@@ -41,42 +43,24 @@ enum Fate {
     Becomes(HeaderValue),
 }
 
-/// What becomes of one header line, or that it cannot be changed.
-type Decide<'a> = dyn Fn(&HeaderName, &HeaderValue) -> Result<Fate, Stuck> + 'a;
-
-/// Rebuilds the map unless only its last entry goes: `HeaderMap::remove` would move the last entry
-/// to the place of the one that goes, and the order of header lines is not ours to change.
-fn hide_fields(decide: &Decide<'_>, headers: &mut HeaderMap) -> Result<(), Stuck> {
-    let mut lines = headers.iter();
-    let mut before = None;
-    let (name, fate) = loop {
-        let Some((name, value)) = lines.next() else { return Ok(()) };
-        match decide(name, value)? {
-            Fate::Stays => before = Some(name),
-            fate => break (name, fate),
+fn hide_fields(
+    decide: impl Fn(&HeaderName, &HeaderValue) -> Result<Fate, Stuck>,
+    headers: &mut Fields,
+) -> Result<(), Stuck> {
+    let mut done = Ok(());
+    headers.retain(|name, value| match decide(name, value) {
+        Ok(Fate::Stays) => true,
+        Ok(Fate::Goes) => false,
+        Ok(Fate::Becomes(left)) => {
+            *value = left;
+            true
         }
-    };
-    // The lines of one entry stand together.
-    let is_last_entry = lines.next().is_none() && before != Some(name);
-    if let (Fate::Goes, true) = (fate, is_last_entry) {
-        let name = name.clone();
-        headers.remove(name);
-        return Ok(());
-    }
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
-    let mut current = None;
-    for (name, value) in headers.drain() {
-        current = name.or(current);
-        // An entry begins with its name, so there always is one.
-        let Some(name) = &current else { return Err(Stuck) };
-        match decide(name, &value)? {
-            Fate::Stays => drop(kept.append(name, value)),
-            Fate::Becomes(value) => drop(kept.append(name, value)),
-            Fate::Goes => {}
+        Err(stuck) => {
+            done = Err(stuck);
+            false
         }
-    }
-    *headers = kept;
-    Ok(())
+    });
+    done
 }
 
 /// Fields that hold a URL of this service, with the key in its query: that of the page before, and

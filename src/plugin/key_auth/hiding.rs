@@ -62,11 +62,8 @@ fn hiding_keeps_the_order_of_header_lines_wherever_the_key_stands() {
     for at in 0..=20 {
         let mut given: Vec<_> = (0..20).map(|n| format!("x-{n}: {n}")).collect();
         given.insert(7, "x-3: again".to_owned());
-        let mut expected = given.clone();
+        let expected = given.clone();
         given.insert(at, "x-api-key: K1".to_owned());
-        // A map keeps lines of one name together.
-        let again = expected.remove(7);
-        expected.insert(4, again);
         check_hidden(
             ALL,
             &format!("GET /\n{}", given.join("\n")),
@@ -107,5 +104,6 @@ fn without_hiding_the_request_goes_on_as_it_came() {
     check_hidden(settings, request, request);
     let mut head = head(request);
     assert!(plugin(settings).request(&mut head, &mut cx()).is_continue());
-    assert!(head.headers["x-api-key"].is_sensitive());
+    let sensitive = head.headers.iter().filter(|(_, value)| value.is_sensitive());
+    assert!(sensitive.map(|(name, _)| name).eq(["x-api-key"]));
 }

@@ -18,10 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, request};
+use http::{HeaderName, HeaderValue, Method};
 use zeroize::Zeroize;
 
 use crate::config::load::Section;
+use crate::head::RequestHead;
 use crate::keys::digest::Digest;
 use crate::keys::keyring::Keyring;
 use crate::plugin::{Cx, Plugin, Settings};
@@ -56,7 +57,7 @@ struct KeyAuth {
 }
 
 impl Plugin for KeyAuth {
-    fn request(&self, head: &mut request::Parts, cx: &mut Cx) -> ControlFlow<Reply> {
+    fn request(&self, head: &mut RequestHead, cx: &mut Cx) -> ControlFlow<Reply> {
         if !(self.allow_preflight && is_preflight(head)) {
             match self.check(head) {
                 Verdict::Valid => {}
@@ -90,7 +91,7 @@ enum Verdict {
 }
 
 impl KeyAuth {
-    fn check(&self, head: &request::Parts) -> Verdict {
+    fn check(&self, head: &RequestHead) -> Verdict {
         let found = self.sources.iter().map(|source| source.find(head));
         match found.into_iter().find(|found| *found != Found::Absent) {
             None | Some(Found::Absent | Found::Empty) => Verdict::Missing,
@@ -122,24 +123,25 @@ impl KeyAuth {
 
     /// Marks a credential that is forwarded, so that it is not logged with the header map, and not
     /// indexed by HPACK (RFC 7541, section 7.1.3).
-    fn mark(&self, head: &mut request::Parts) {
-        for source in &self.sources {
-            if let Source::Header { name, .. } = source
-                && let Some(value) = head.headers.get_mut(name)
-            {
-                value.set_sensitive(true);
-            }
-        }
+    fn mark(&self, head: &mut RequestHead) {
+        let is_source = |field: &HeaderName| {
+            let mut sources = self.sources.iter();
+            sources.any(|source| matches!(source, Source::Header { name, .. } if name == field))
+        };
+        head.headers.retain(|name, value| {
+            value.set_sensitive(is_source(name));
+            true
+        });
     }
 }
 
 /// A preflight as browsers send it (Fetch, section 3.2.2); a bare `OPTIONS` is none, and neither is
 /// one with a body.
-fn is_preflight(head: &request::Parts) -> bool {
-    let length = head.headers.get(CONTENT_LENGTH);
+fn is_preflight(head: &RequestHead) -> bool {
+    let length = head.headers.get(&CONTENT_LENGTH);
     head.method == Method::OPTIONS
         && length.is_none_or(|length| length == "0")
-        && !head.headers.contains_key(TRANSFER_ENCODING)
-        && head.headers.contains_key(ORIGIN)
-        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && !head.headers.contains(&TRANSFER_ENCODING)
+        && head.headers.contains(&ORIGIN)
+        && head.headers.contains(&ACCESS_CONTROL_REQUEST_METHOD)
 }

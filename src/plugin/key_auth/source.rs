@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use http::header::{AUTHORIZATION, COOKIE};
-use http::{HeaderName, HeaderValue, request};
+use http::{HeaderName, HeaderValue};
 
+use crate::head::RequestHead;
 use crate::headers::is_alias;
 use crate::query;
 
@@ -131,18 +132,18 @@ impl Source {
     }
 
     /// What stands at this place of a request.
-    pub(super) fn find<'a>(&'a self, head: &'a request::Parts) -> Found<'a> {
+    pub(super) fn find<'a>(&'a self, head: &'a RequestHead) -> Found<'a> {
         match self {
             Self::Header { name, scheme: None } => {
-                let lines = head.headers.get_all(name).iter();
+                let lines = head.headers.get_all(name);
                 only(lines.map(|line| Cow::Borrowed(line.as_bytes().trim_ascii())))
             }
             Self::Header { name, scheme: Some(scheme) } => {
-                let lines = head.headers.get_all(name).iter();
+                let lines = head.headers.get_all(name);
                 let found =
                     only(lines.filter_map(|line| after_scheme(line, scheme)).map(Cow::Borrowed));
                 // A second line may be the one that the upstream reads.
-                let alone = head.headers.get_all(name).iter().nth(1).is_none();
+                let alone = head.headers.get_all(name).nth(1).is_none();
                 if alone || found == Found::Absent { found } else { Found::Several }
             }
             Self::Query(name) => match head.uri.query() {
@@ -150,7 +151,7 @@ impl Source {
                 None => Found::Absent,
             },
             Self::Cookie(name) => {
-                let lines = head.headers.get_all(COOKIE).iter();
+                let lines = head.headers.get_all(&COOKIE);
                 let pairs = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
                 let values = pairs.map(split_cookie).filter(|(known, _)| known == name);
                 only(values.filter_map(|(_, value)| value).map(Cow::Borrowed))

@@ -31,12 +31,12 @@ pub(super) fn cx() -> Cx {
 
 /// A request from its lines; `K1` stands for the key.
 #[track_caller]
-pub(super) fn head(request: &str) -> request::Parts {
+pub(super) fn head(request: &str) -> RequestHead {
     sample::head(&request.replace("K1", KEY))
 }
 
 /// How a head looks as lines.
-pub(super) fn lines(head: &request::Parts) -> String {
+pub(super) fn lines(head: &RequestHead) -> String {
     let text = format!("{} {}\n{}", head.method, head.uri, sample::lines(&head.headers));
     text.trim_end().replace(KEY, "K1")
 }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::DATE;
-use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 
@@ -15,6 +15,8 @@ use super::head::{Head, Refusal};
 use super::input::ClientBody;
 use super::response::{Asked, Encoder, WrongLength};
 use crate::answer::Answer;
+use crate::fields::Fields;
+use crate::head::{RequestHead, ResponseHead};
 use crate::observe::record::Record;
 use crate::pipeline;
 use crate::reply::{self, Cause, ErrorStyle, Reply};
@@ -43,9 +45,9 @@ pub(crate) async fn exchange(client: Rc<Client>, head: Bytes) -> End {
     client.begin();
     let pace = Pace::new(Wait::Write, &client.worker.served().plan.server);
     let end = match read(&client, &head) {
-        Ok((request, asked)) => {
+        Ok((request, body, asked)) => {
             let response = {
-                let mut handled = pin!(pipeline::handle(Rc::clone(&client), request));
+                let mut handled = pin!(pipeline::handle(Rc::clone(&client), request, body));
                 poll_fn(|cx| poll_answered(&client, handled.as_mut(), &pace, cx)).await
             };
             match response {
@@ -72,24 +74,25 @@ pub(crate) async fn refused(client: Rc<Client>, cause: Cause) -> End {
     end
 }
 
-fn read(client: &Rc<Client>, head: &Bytes) -> Result<(Request<ClientBody>, Asked), Refusal> {
-    let mut head = Head::parse(head, client.worker.empty_headers())?;
+fn read(client: &Rc<Client>, head: &Bytes) -> Result<(RequestHead, ClientBody, Asked), Refusal> {
+    let head = Head::parse(head, client.worker.empty_headers())?;
     let asked = Asked::by(&head);
-    if !head.body.is_at_end() {
-        *head.request.body_mut() = ClientBody::of(client);
-    }
+    let body = if head.body.is_at_end() { ClientBody::none() } else { ClientBody::of(client) };
     client.input.borrow_mut().begin(head.body, head.expects_continue);
-    Ok((head.request, asked))
+    Ok((head.request, body, asked))
 }
+
+/// A response, and the body behind it.
+type Answered = (ResponseHead, Answer);
 
 /// Waits for the response, and says whether more of the request may be read then; none if the
 /// client has left before.
 fn poll_answered(
     client: &Client,
-    handled: Pin<&mut impl Future<Output = Response<Answer>>>,
+    handled: Pin<&mut impl Future<Output = Answered>>,
     pace: &Pace,
     cx: &mut Context<'_>,
-) -> Poll<Option<(Response<Answer>, bool)>> {
+) -> Poll<Option<(Answered, bool)>> {
     client.deadlines.watch(cx.waker());
     if let Poll::Ready(response) = handled.poll(cx) {
         return Poll::Ready(Some((response, client.drain(cx))));
@@ -125,8 +128,7 @@ struct Writing<'a> {
 
 impl<'a> Writing<'a> {
     /// Writes the head.
-    fn begin(client: &'a Client, pace: &'a Pace, response: Response<Answer>, asked: Asked) -> Self {
-        let (head, body) = response.into_parts();
+    fn begin(client: &'a Client, pace: &'a Pace, (head, body): Answered, asked: Asked) -> Self {
         // Whoever waits to be told to send the body has its answer instead.
         client.input.borrow_mut().takes_continue();
         let encoder = Encoder::begin(client.output().bytes(), asked, &head, &body);
@@ -238,12 +240,11 @@ fn write_refusal(client: &Client, refusal: Refusal) {
     let request_id = worker.request_id();
     let asked = reply::Asked {
         style: &ErrorStyle::default(),
-        headers: &HeaderMap::new(),
+        headers: &Fields::new(),
         request_id: &request_id,
     };
-    let response = Reply::closing(refusal.cause).response(asked, worker.empty_headers());
-    let (mut head, body) = response.into_parts();
-    head.headers.insert(DATE, worker.date());
+    let (mut head, body) = Reply::closing(refusal.cause).response(asked, worker.empty_headers());
+    head.headers.append(DATE, worker.date());
     let served = worker.served();
     let request = refusal.asked.map(|asked| *asked);
     let peer = client.peer_value.clone();

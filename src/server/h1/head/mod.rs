@@ -10,16 +10,17 @@ mod tests;
 
 use bytes::Bytes;
 use http::header::EXPECT;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 use httparse::Status;
 use memchr::memchr;
 
+use crate::fields::Fields;
+use crate::head::RequestHead;
 use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
 use crate::http1::fields::{self, Declared};
 use crate::http1::lines::{Ends, Lines};
 use crate::reply::Cause;
-use crate::server::h1::input::ClientBody;
 
 /// The longest target that `http` has room for.
 const MAX_TARGET: usize = u16::MAX as usize - 1;
@@ -45,8 +46,8 @@ impl From<Cause> for Refusal {
 /// A request's head, and what it says about the connection.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// The request, without its body.
-    pub(crate) request: Request<ClientBody>,
+    /// The request.
+    pub(crate) request: RequestHead,
     /// What its body is.
     pub(crate) body: Decoder,
     /// Whether another request may follow.
@@ -118,11 +119,11 @@ fn cause(error: httparse::Error) -> Cause {
 }
 
 impl Head {
-    /// Parses a head that is whole, and nothing else. `room` is an empty map.
+    /// Parses a head that is whole, and nothing else. Its fields are put into `empty`.
     ///
     /// # Errors
     /// Why it is refused.
-    pub(crate) fn parse(head: &Bytes, room: HeaderMap) -> Result<Self, Refusal> {
+    pub(crate) fn parse(head: &Bytes, empty: Fields) -> Result<Self, Refusal> {
         let mut indices = fields::room();
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(head, &mut indices).map_err(cause)? {
@@ -133,21 +134,18 @@ impl Head {
         let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
             return Err(Cause::BadRequest.into());
         };
-        let mut request = Request::new(ClientBody::none());
-        *request.method_mut() = read_method(method)?;
-        *request.uri_mut() = read_target(head, target)?;
-        *request.version_mut() = match parsed.version {
+        let (method, uri) = (read_method(method)?, read_target(head, target)?);
+        let version = match parsed.version {
             Some(1) => Version::HTTP_11,
             Some(0) => Version::HTTP_10,
             _ => return Err(Cause::BadRequest.into()),
         };
-        *request.headers_mut() =
-            fields::collect(head, parsed.headers, room).ok_or(Cause::BadRequest)?;
-        let is_old = request.version() == Version::HTTP_10;
+        let headers = fields::collect(head, parsed.headers, empty).ok_or(Cause::BadRequest)?;
+        let is_old = version == Version::HTTP_10;
         let framed = read_framing(parsed.headers, is_old);
         let Some((body, declared)) = framed.filter(|_| target.is_ascii()) else {
-            let asked = (request.method().clone(), request.uri().clone());
-            return Err(Refusal { cause: Cause::BadRequest, asked: Some(Box::new(asked)) });
+            let asked = Some(Box::new((method, uri)));
+            return Err(Refusal { cause: Cause::BadRequest, asked });
         };
         // What is said in two ways may have been read in the other by whoever passed it on; what
         // follows is not believed (RFC 9112, section 6.3).
@@ -155,8 +153,9 @@ impl Head {
         // RFC 9112, section 9.3.
         let may_stay_open = !declared.close && (declared.keep_alive || !is_old);
         let keeps_open = may_stay_open && !framed_twice;
-        let expects_continue = !is_old && !body.is_at_end() && asks_to_continue(request.headers());
+        let expects_continue = !is_old && !body.is_at_end() && asks_to_continue(&headers);
         let takes_trailers = declared.trailers && !is_old;
+        let request = RequestHead { method, uri, version, headers };
         Ok(Self { request, body, keeps_open, expects_continue, takes_trailers })
     }
 }
@@ -193,7 +192,7 @@ fn read_target(head: &Bytes, target: &str) -> Result<Uri, Cause> {
     Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| Cause::BadRequest)
 }
 
-fn asks_to_continue(headers: &HeaderMap) -> bool {
+fn asks_to_continue(headers: &Fields) -> bool {
     let asks = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    headers.get_all(EXPECT).iter().any(asks)
+    headers.get_all(&EXPECT).any(asks)
 }

@@ -8,12 +8,13 @@ mod tests;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version, response};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use http_body::Body;
-use hyper::ext::ReasonPhrase;
 
 use super::head::Head;
 use super::output::Output;
+use crate::fields::Fields;
+use crate::head::ResponseHead;
 use crate::headers;
 use crate::http1::chunk;
 use crate::http1::fields;
@@ -35,8 +36,8 @@ impl Asked {
     /// By a request.
     pub(crate) fn by(head: &Head) -> Self {
         Self {
-            is_old: head.request.version() == Version::HTTP_10,
-            head_only: *head.request.method() == Method::HEAD,
+            is_old: head.request.version == Version::HTTP_10,
+            head_only: head.request.method == Method::HEAD,
             takes_trailers: head.takes_trailers,
             keeps_open: head.keeps_open,
         }
@@ -81,7 +82,7 @@ impl Encoder {
     pub(crate) fn begin(
         out: &mut Vec<u8>,
         asked: Asked,
-        head: &response::Parts,
+        head: &ResponseHead,
         body: &impl Body,
     ) -> Self {
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -181,8 +182,8 @@ impl Encoder {
     }
 }
 
-fn write_status(out: &mut Vec<u8>, is_old: bool, head: &response::Parts) {
-    let reason = head.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+fn write_status(out: &mut Vec<u8>, is_old: bool, head: &ResponseHead) {
+    let reason = head.reason.as_deref();
     if head.status == StatusCode::OK && reason.is_none() && !is_old {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         return;
@@ -204,7 +205,7 @@ struct Said {
 }
 
 /// Writes all fields but those of the frame, which are decided anew.
-fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap, switches: bool) -> Said {
+fn write_fields(out: &mut Vec<u8>, headers: &Fields, switches: bool) -> Said {
     let mut said = Said::default();
     for (name, value) in headers {
         match *name {
@@ -219,9 +220,9 @@ fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap, switches: bool) -> Said 
 }
 
 /// Writes which fields follow the body, and says which they are.
-fn write_trailer(out: &mut Vec<u8>, headers: &HeaderMap) -> Vec<HeaderName> {
+fn write_trailer(out: &mut Vec<u8>, headers: &Fields) -> Vec<HeaderName> {
     let mut announced = Vec::new();
-    for value in headers.get_all(TRAILER) {
+    for value in headers.get_all(&TRAILER) {
         fields::write_one(out, &TRAILER, value.as_bytes());
         let names = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
         announced.extend(names.filter_map(|name| HeaderName::from_bytes(name).ok()));

@@ -23,9 +23,8 @@ fn endless() -> impl Body<Data = Bytes> {
 
 /// The head that is written without its first and last line, and whether the connection stays.
 fn written(words: &str, status: u16, lines: &str, body: &impl Body) -> (String, Encoder) {
-    let mut head = http::Response::new(()).into_parts().0;
-    head.status = StatusCode::from_u16(status).unwrap();
-    head.headers = sample::fields(lines);
+    let status = StatusCode::from_u16(status).unwrap();
+    let head = ResponseHead { status, reason: None, headers: sample::fields(lines) };
     let mut out = Vec::new();
     let encoder = Encoder::begin(&mut out, asked(words), &head, body);
     let text = String::from_utf8(out).unwrap();
@@ -136,11 +135,9 @@ fn a_connection_ends_where_either_side_wants_it_to() {
 
 #[track_caller]
 fn check_status(words: &str, status: u16, reason: Option<&'static [u8]>, expected: &[u8]) {
-    let mut head = http::Response::new(()).into_parts().0;
-    head.status = StatusCode::from_u16(status).unwrap();
-    if let Some(reason) = reason {
-        head.extensions.insert(ReasonPhrase::try_from(reason).unwrap());
-    }
+    let status = StatusCode::from_u16(status).unwrap();
+    let reason = reason.map(Bytes::from_static);
+    let head = ResponseHead { status, reason, headers: Fields::new() };
     let mut out = Vec::new();
     write_status(&mut out, asked(words).is_old, &head);
     assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string());
@@ -170,7 +167,7 @@ fn body(
     }
     match end {
         "" => encoder.end(&mut out)?,
-        fields => encoder.end_with(&mut out, Some(&sample::fields(fields)))?,
+        fields => encoder.end_with(&mut out, Some(&sample::trailers(fields)))?,
     }
     Ok(String::from_utf8(out.bytes().clone()).unwrap())
 }

@@ -1,0 +1,39 @@
+//! The heads of messages, whichever version of HTTP carries them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri, Version};
+
+use crate::fields::Fields;
+
+/// The head of a request; `GET /` without any field, when nothing is said.
+#[derive(Clone, Default)]
+pub struct RequestHead {
+    /// What is to be done.
+    pub method: Method,
+    /// With what.
+    pub uri: Uri,
+    /// Of the protocol.
+    pub version: Version,
+    /// The header fields.
+    pub headers: Fields,
+}
+
+/// Says nothing of what may hold a key.
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {:?}", self.method, self.version, self.headers)
+    }
+}
+
+/// The head of a response.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// What came of it.
+    pub status: StatusCode,
+    /// What an upstream's HTTP/1 calls the status, if not by its usual name.
+    pub reason: Option<Bytes>,
+    /// The header fields.
+    pub headers: Fields,
+}
