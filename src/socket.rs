@@ -1,10 +1,12 @@
 //! A stream to a peer, over TCP or a unix socket.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
+use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -15,6 +17,15 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
     /// Over a unix socket.
     Unix(UnixStream),
+}
+
+/// A connected stream that is on no runtime yet, and never blocks.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// Over TCP.
+    Tcp(std::net::TcpStream),
+    /// Over a unix socket.
+    Unix(std::os::unix::net::UnixStream),
 }
 
 /// Up to how many bytes are gathered for one send(2), which costs the kernel less than writev(2):
@@ -94,7 +105,28 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| number == Some(errno.raw_os_error()))
 }
 
+/// Puts a descriptor on the runtime, which tells then when it is ready.
+///
+/// # Errors
+/// When it cannot be registered.
+pub(crate) fn watch<T: AsFd + AsRawFd>(owner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    #[expect(deprecated, reason = "its successor is unsafe but for what owns its descriptor")]
+    AsyncFd::with_interest(owner, interest)
+}
+
 impl Socket {
+    /// Puts a stream on the runtime of the calling worker. Nothing is read before the kernel says
+    /// that there is something: a client that has just connected is mostly still sending.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be registered.
+    pub(crate) fn register(stream: Stream) -> io::Result<Self> {
+        Ok(match stream {
+            Stream::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
+            Stream::Unix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+
     /// Whether there is anything to read, the end of the stream included.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use super::reader::Reader;
 use crate::config;
+use crate::socket::watch;
 
 /// How long the files must stay the same before they are read: editors and Kubernetes write in
 /// steps.
@@ -51,9 +52,8 @@ impl Watch {
 
     /// Listens to the kernel; says whether it can. Must be called within a runtime.
     pub(crate) fn listen(&mut self) -> bool {
-        #[expect(deprecated, reason = "its successor is unsafe but for what owns its descriptor")]
-        let register = |inotify| AsyncFd::with_interest(inotify, Interest::READABLE).ok();
-        self.notices = self.armed.as_ref().and_then(|armed| register(Arc::clone(&armed.inotify)));
+        let register = |armed: &Armed| watch(Arc::clone(&armed.inotify), Interest::READABLE).ok();
+        self.notices = self.armed.as_ref().and_then(register);
         self.notices.is_some()
     }
 

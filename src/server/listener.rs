@@ -1,20 +1,24 @@
-//! Accepting connections, and spreading them over the workers.
+//! Listening, and accepting connections.
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket as RawSocket, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
+use super::spread::{Accepted, Spread, Taker};
 use crate::observe::seldom::Seldom;
 use crate::plan::ListenAddr;
-use crate::socket::{Socket, is_out_of_descriptors};
+use crate::socket::{Stream, is_out_of_descriptors, watch};
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -23,9 +27,6 @@ const BACKLOG: i32 = 4096;
 /// to spin, short enough to recover at once.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// How often it is looked whether a connection waits that can make room for another.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
 /// How long a listener that stops still takes what had begun to connect.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 
@@ -33,9 +34,46 @@ const LAST_LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) enum Bound {
     /// A TCP socket; each worker has its own on the same port.
-    Tcp(std::net::TcpListener),
+    Tcp(TcpListener),
     /// A unix socket; there is only one.
-    Unix(StdUnixListener),
+    Unix(UnixListener),
+}
+
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+impl AsRawFd for Bound {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl Bound {
+    /// Takes the connection that has waited longest; `WouldBlock` if none waits.
+    fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        let (stream, peer) = acceptfrom_with(self, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+        match self {
+            Self::Tcp(_) => {
+                // Whoever has no address is none to be trusted as if it came over a unix socket.
+                let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
+                Ok((Stream::Tcp(stream.into()), Some(SocketAddr::try_from(peer)?.ip())))
+            }
+            Self::Unix(_) => Ok((Stream::Unix(stream.into()), None)),
+        }
+    }
+
+    /// Whether another connection waits.
+    fn has_more(&self) -> bool {
+        let mut waiting = [PollFd::new(self, PollFlags::IN)];
+        // What cannot be told is found out by accepting.
+        poll(&mut waiting, Some(&Timespec::default())) != Ok(0)
+    }
 }
 
 /// Everything that is listened on.
@@ -82,7 +120,7 @@ pub(crate) fn bind(
 
 /// With `SO_REUSEPORT`, each worker has its own queue, and another process of the same user can
 /// listen on the port beside this one, to take over.
-fn bind_tcp(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind_tcp(address: std::net::SocketAddr) -> io::Result<TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
@@ -97,9 +135,9 @@ fn bind_tcp(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> 
 
 /// Takes the place of a socket that is there already, in one step: who connects meets the old or
 /// the new one, never none.
-fn bind_unix(path: &Path) -> io::Result<StdUnixListener> {
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let fresh = path.with_extension(format!("new-{}", std::process::id()));
-    let listener = StdUnixListener::bind(&fresh)?;
+    let listener = UnixListener::bind(&fresh)?;
     if let Err(error) = fs::rename(&fresh, path) {
         // The name is of no use to anyone; if it stays, the next start replaces it.
         let _ = fs::remove_file(&fresh);
@@ -109,137 +147,8 @@ fn bind_unix(path: &Path) -> io::Result<StdUnixListener> {
     Ok(listener)
 }
 
-/// A connection on its way to its worker.
-pub(crate) struct Accepted {
-    /// The stream.
-    pub(crate) socket: Socket,
-    /// Who connected; none on a unix socket.
-    pub(crate) peer: Option<IpAddr>,
-    /// Its place among all connections.
-    pub(crate) place: Place,
-}
-
-/// Who takes the connections of one worker.
-pub(crate) trait Taker {
-    /// Serves a connection.
-    fn serve(&self, accepted: Accepted);
-
-    /// Ends the connection that has waited longest for a request; false if none waits for one.
-    fn end_longest_wait(&self) -> bool;
-
-    /// Closes what is of less use than a client's connection; false if there is nothing.
-    fn free_a_descriptor(&self) -> bool;
-}
-
-/// A connection that has been taken off one runtime and not yet put on another.
-pub(crate) struct HandedOver {
-    stream: std::net::TcpStream,
-    peer: Option<IpAddr>,
-    place: Place,
-}
-
-impl HandedOver {
-    /// Puts the connection on the runtime of the calling worker.
-    ///
-    /// # Errors
-    /// When the descriptor cannot be registered; the connection is closed.
-    pub(crate) fn register(self) -> io::Result<Accepted> {
-        let socket = Socket::Tcp(TcpStream::from_std(self.stream)?);
-        Ok(Accepted { socket, peer: self.peer, place: self.place })
-    }
-}
-
-/// How many connections each worker has. Workers accept at the same time, so a choice and its
-/// count are one step under a lock; it is taken twice in a connection's life.
-struct Loads {
-    by_worker: Vec<usize>,
-    /// The worker that was given the latest connection.
-    latest: usize,
-}
-
-impl Loads {
-    /// Gives a connection to the worker that has the fewest; among equals, to the next in turn.
-    ///
-    /// The kernel spreads connections over the workers' queues by a hash of the addresses, which
-    /// would leave both connections of a proxy in front on one core half of the time. Turns are
-    /// taken because a connection that is being replaced may still be counted: whoever is then
-    /// given both new ones would have them for long.
-    fn take(&mut self) -> usize {
-        let workers = self.by_worker.len();
-        let in_turn = (1..=workers).map(|turn| (self.latest + turn) % workers);
-        self.latest = in_turn.min_by_key(|&worker| self.by_worker[worker]).unwrap_or_default();
-        self.by_worker[self.latest] += 1;
-        self.latest
-    }
-}
-
-/// How many connections each worker has, and how to give it one.
-pub(crate) struct Spread {
-    loads: Mutex<Loads>,
-    inboxes: Vec<mpsc::UnboundedSender<HandedOver>>,
-    capacity: Arc<Semaphore>,
-}
-
-/// A connection's place among those of its worker, and among all.
-pub(crate) struct Place {
-    spread: Arc<Spread>,
-    worker: usize,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.spread.loads().by_worker[self.worker] -= 1;
-    }
-}
-
-impl Spread {
-    /// Over as many workers as there are inboxes.
-    pub(crate) fn new(
-        inboxes: Vec<mpsc::UnboundedSender<HandedOver>>,
-        max_connections: usize,
-    ) -> Arc<Self> {
-        let loads = Mutex::new(Loads { by_worker: vec![0; inboxes.len()], latest: 0 });
-        let capacity = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { loads, inboxes, capacity })
-    }
-
-    fn loads(&self) -> MutexGuard<'_, Loads> {
-        // The counts are whole whatever happened to who held them.
-        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A place with one of the workers. While there are as many connections as there may be, who
-    /// waits longest for a request makes room: a request that comes is worth more than one that may
-    /// come, and whoever only opens connections must not keep the others out.
-    async fn place(self: &Arc<Self>, taker: &impl Taker) -> Place {
-        let permit = match Arc::clone(&self.capacity).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => self.wait_for_permit(taker).await,
-        };
-        let worker = self.loads().take();
-        Place { spread: Arc::clone(self), worker, _permit: permit }
-    }
-
-    async fn wait_for_permit(self: &Arc<Self>, taker: &impl Taker) -> OwnedSemaphorePermit {
-        loop {
-            taker.end_longest_wait();
-            let permit = Arc::clone(&self.capacity).acquire_owned();
-            match tokio::time::timeout(LOOK_AGAIN, permit).await {
-                Ok(Ok(permit)) => return permit,
-                // Nobody closes the semaphore; if it were closed, nothing more may be accepted.
-                Ok(Err(_closed)) => std::future::pending().await,
-                Err(_elapsed) => {}
-            }
-        }
-    }
-}
-
 /// A socket that one worker accepts from.
-pub(crate) enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
+pub(crate) struct Listener(AsyncFd<Bound>);
 
 impl Listener {
     /// Puts a bound socket on the runtime of the calling worker.
@@ -247,23 +156,26 @@ impl Listener {
     /// # Errors
     /// When the descriptor cannot be registered.
     pub(crate) fn register(bound: Bound) -> io::Result<Self> {
-        Ok(match bound {
-            Bound::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
-            Bound::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
-        })
+        watch(bound, Interest::READABLE).map(Self)
     }
 
-    async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((Socket::Tcp(stream), Some(peer.ip())))
-            }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream), None))
-            }
+    /// Waits for a connection.
+    ///
+    /// The kernel tells once that connections have come. That there are no more is asked for, not
+    /// tried: it makes the new socket before it looks whether there is a connection for it, so that
+    /// to accept in vain costs 3 µs, and to ask 0.2.
+    async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        let mut ready = self.0.readable().await?;
+        let bound = self.0.get_ref();
+        let accepted = bound.accept();
+        let is_empty = match &accepted {
+            Ok(_) => !bound.has_more(),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        if is_empty {
+            ready.clear_ready();
         }
+        accepted
     }
 
     /// Accepts for ever. What belongs to the worker that asks is given to `taker`; the rest goes to
@@ -271,11 +183,15 @@ impl Listener {
     pub(crate) async fn run(&self, asking: usize, spread: &Arc<Spread>, taker: &impl Taker) -> ! {
         let trouble = Seldom::default();
         loop {
-            match self.accept().await {
-                Ok((socket, peer)) => {
+            let served = match self.accept().await {
+                Ok((stream, peer)) => {
                     let place = spread.place(taker).await;
-                    deliver(Accepted { socket, peer, place }, asking, spread, taker);
+                    spread.deliver(Accepted { stream, peer, place }, asking, taker)
                 }
+                Err(error) => Err(error),
+            };
+            match served {
+                Ok(()) => {}
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) if is_out_of_descriptors(&error) && taker.free_a_descriptor() => {}
                 Err(error) => {
@@ -291,33 +207,20 @@ impl Listener {
     /// Takes what had begun to connect, and nothing that begins later: a client's first packet is
     /// dropped, so that it asks again and meets the process that listens then.
     pub(crate) async fn retire(self, asking: usize, spread: &Arc<Spread>, taker: &impl Taker) {
-        if let Self::Tcp(listener) = &self
+        if let Bound::Tcp(listener) = self.0.get_ref()
             && let Err(error) = SockRef::from(listener).attach_filter(&REFUSE_SYN)
         {
             tracing::debug!(%error, "cannot hold new connections back while stopping");
         }
         // Ends when nothing has come for a while; `run` itself does not.
         loop {
-            let before = spread.loads().by_worker.iter().sum::<usize>();
+            let before = spread.count();
             let _elapsed = tokio::time::timeout(LAST_LOOK, self.run(asking, spread, taker)).await;
-            let after = spread.loads().by_worker.iter().sum::<usize>();
+            let after = spread.count();
             if after <= before {
                 break;
             }
         }
-    }
-}
-
-fn deliver(accepted: Accepted, asking: usize, spread: &Spread, taker: &impl Taker) {
-    let worker = accepted.place.worker;
-    match accepted {
-        Accepted { socket: Socket::Tcp(stream), peer, place } if worker != asking => {
-            // A worker that is gone takes no connection: it is closed.
-            if let Ok(stream) = stream.into_std() {
-                let _ = spread.inboxes[worker].send(HandedOver { stream, peer, place });
-            }
-        }
-        accepted => taker.serve(accepted),
     }
 }
 
@@ -348,34 +251,27 @@ const REFUSE_SYN: [SockFilter; 5] = {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
-    #[track_caller]
-    fn check(by_worker: &[usize], latest: usize, expected: &[usize]) {
-        let mut loads = Loads { by_worker: by_worker.to_vec(), latest };
-        let given: Vec<_> = expected.iter().map(|_| loads.take()).collect();
-        assert_eq!(given, expected);
-    }
-
     #[test]
-    fn what_is_accepted_sends_without_delay() {
+    fn what_is_accepted_sends_without_delay_and_waits_for_nothing() {
         let listener = bind_tcp(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let _client = std::net::TcpStream::connect(address).expect("it listens");
-        let accepted = loop {
-            match listener.accept() {
-                Ok((accepted, _)) => break accepted,
-                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
-            }
-        };
+        let bound = Bound::Tcp(listener);
+        let in_vain = bound.accept().expect_err("nobody has connected");
+        assert_eq!(in_vain.kind(), io::ErrorKind::WouldBlock);
+        let mut client = std::net::TcpStream::connect(address).expect("it listens");
+        while !bound.has_more() {}
+        let (accepted, peer) = bound.accept().expect("one has connected");
+        let Stream::Tcp(accepted) = accepted else { panic!("it is over TCP") };
+        assert!(!bound.has_more());
+        assert_eq!(peer, client.local_addr().ok().map(|address| address.ip()));
         assert!(accepted.nodelay().expect("it is a socket"));
-    }
-
-    #[test]
-    fn the_least_loaded_worker_gets_the_next_connection_and_equals_take_turns() {
-        check(&[0], 0, &[0, 0]);
-        check(&[0, 0], 0, &[1, 0, 1]);
-        check(&[3, 1], 1, &[1, 1, 0, 1]);
-        check(&[2, 0, 2], 0, &[1, 1, 2, 0, 1]);
+        let nothing = (&accepted).read(&mut [0]).expect_err("nothing was sent");
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        drop(accepted);
+        assert_eq!(client.read(&mut [0]).ok(), Some(0));
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod h1;
 pub(crate) mod listener;
 pub(crate) mod pace;
+pub(crate) mod spread;
 #[cfg(test)]
 mod tests;
 pub(crate) mod threads;
@@ -21,11 +22,13 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinSet, spawn_local};
 
-use self::listener::{Accepted, Bound, HandedOver, Listener, Spread, Taker};
+use self::listener::{Bound, Listener};
+use self::spread::{Accepted, Spread, Taker};
 use self::threads::Thread;
 use self::worker::{Delays, Worker};
 use crate::observe::access_log::Writer;
 use crate::plan::{ListenAddr, Plan};
+use crate::socket::Socket;
 
 /// What a worker's thread begins with.
 pub(crate) struct Seed {
@@ -38,7 +41,7 @@ pub(crate) struct Seed {
     /// Becomes true when it is time to stop.
     pub(crate) stop: watch::Receiver<bool>,
     /// Connections from other workers.
-    pub(crate) inbox: mpsc::UnboundedReceiver<HandedOver>,
+    pub(crate) inbox: mpsc::UnboundedReceiver<Accepted>,
     /// How connections are spread.
     pub(crate) spread: Arc<Spread>,
     /// The count of delayed answers.
@@ -94,9 +97,8 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
     let mut inbox = seed.inbox;
     lasting.spawn_local(async move {
         while let Some(handed_over) = inbox.recv().await {
-            match handed_over.register() {
-                Ok(accepted) => taker.serve(accepted),
-                Err(error) => tracing::error!(%error, "cannot take a connection over"),
+            if let Err(error) = taker.serve(handed_over) {
+                tracing::error!(%error, "cannot take a connection over");
             }
         }
     });
@@ -148,14 +150,16 @@ struct Connections {
 }
 
 impl Taker for Connections {
-    fn serve(&self, accepted: Accepted) {
-        let Accepted { socket, peer, place } = accepted;
+    fn serve(&self, accepted: Accepted) -> io::Result<()> {
+        let Accepted { stream, peer, place } = accepted;
+        let socket = Socket::register(stream)?;
         let counted = Counted::new(&self.open);
         let worker = Rc::clone(&self.worker);
         spawn_local(async move {
             connection::serve(worker, socket, peer).await;
             drop((place, counted));
         });
+        Ok(())
     }
 
     fn end_longest_wait(&self) -> bool {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::listener::{self, Sockets, Spread};
+use super::listener::{self, Sockets};
+use super::spread::Spread;
 use super::threads::Thread;
 use super::worker::Delays;
 use super::{Seed, start};

@@ -1,0 +1,169 @@
+//! Spreading connections over the workers, and how many there may be.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::socket::Stream;
+
+/// How often it is looked whether a connection waits that can make room for another.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A connection on its way to its worker.
+pub(crate) struct Accepted {
+    /// The stream, which is on no runtime yet: it is registered by the worker that serves it.
+    pub(crate) stream: Stream,
+    /// Who connected; none on a unix socket.
+    pub(crate) peer: Option<IpAddr>,
+    /// Its place among all connections.
+    pub(crate) place: Place,
+}
+
+/// Who takes the connections of one worker.
+pub(crate) trait Taker {
+    /// Serves a connection.
+    ///
+    /// # Errors
+    /// When its descriptor cannot be registered; it is closed.
+    fn serve(&self, accepted: Accepted) -> io::Result<()>;
+
+    /// Ends the connection that has waited longest for a request; false if none waits for one.
+    fn end_longest_wait(&self) -> bool;
+
+    /// Closes what is of less use than a client's connection; false if there is nothing.
+    fn free_a_descriptor(&self) -> bool;
+}
+
+/// How many connections each worker has. Workers accept at the same time, so a choice and its
+/// count are one step under a lock; it is taken twice in a connection's life.
+struct Loads {
+    by_worker: Vec<usize>,
+    /// The worker that was given the latest connection.
+    latest: usize,
+}
+
+impl Loads {
+    /// Gives a connection to the worker that has the fewest; among equals, to the next in turn.
+    ///
+    /// The kernel spreads connections over the workers' queues by a hash of the addresses, which
+    /// would leave both connections of a proxy in front on one core half of the time. Turns are
+    /// taken because a connection that is being replaced may still be counted: whoever is then
+    /// given both new ones would have them for long.
+    fn take(&mut self) -> usize {
+        let workers = self.by_worker.len();
+        let in_turn = (1..=workers).map(|turn| (self.latest + turn) % workers);
+        self.latest = in_turn.min_by_key(|&worker| self.by_worker[worker]).unwrap_or_default();
+        self.by_worker[self.latest] += 1;
+        self.latest
+    }
+}
+
+/// How many connections each worker has, and how to give it one.
+pub(crate) struct Spread {
+    loads: Mutex<Loads>,
+    inboxes: Vec<mpsc::UnboundedSender<Accepted>>,
+    capacity: Arc<Semaphore>,
+}
+
+/// A connection's place among those of its worker, and among all.
+pub(crate) struct Place {
+    spread: Arc<Spread>,
+    worker: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.spread.loads().by_worker[self.worker] -= 1;
+    }
+}
+
+impl Spread {
+    /// Over as many workers as there are inboxes.
+    pub(crate) fn new(
+        inboxes: Vec<mpsc::UnboundedSender<Accepted>>,
+        max_connections: usize,
+    ) -> Arc<Self> {
+        let loads = Mutex::new(Loads { by_worker: vec![0; inboxes.len()], latest: 0 });
+        let capacity = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Self { loads, inboxes, capacity })
+    }
+
+    fn loads(&self) -> MutexGuard<'_, Loads> {
+        // The counts are whole whatever happened to who held them.
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place with one of the workers. While there are as many connections as there may be, who
+    /// waits longest for a request makes room: a request that comes is worth more than one that may
+    /// come, and whoever only opens connections must not keep the others out.
+    pub(crate) async fn place(self: &Arc<Self>, taker: &impl Taker) -> Place {
+        let permit = match Arc::clone(&self.capacity).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait_for_permit(taker).await,
+        };
+        let worker = self.loads().take();
+        Place { spread: Arc::clone(self), worker, _permit: permit }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn count(&self) -> usize {
+        self.loads().by_worker.iter().sum()
+    }
+
+    /// Gives a connection to its worker: the one that asks serves it by `taker`, any other finds it
+    /// in its inbox.
+    ///
+    /// # Errors
+    /// When it cannot be served, and is closed.
+    pub(crate) fn deliver(
+        &self,
+        accepted: Accepted,
+        asking: usize,
+        taker: &impl Taker,
+    ) -> io::Result<()> {
+        let worker = accepted.place.worker;
+        if worker == asking {
+            return taker.serve(accepted);
+        }
+        // A worker that is gone takes no connection: it is closed.
+        let _ = self.inboxes[worker].send(accepted);
+        Ok(())
+    }
+
+    async fn wait_for_permit(self: &Arc<Self>, taker: &impl Taker) -> OwnedSemaphorePermit {
+        loop {
+            taker.end_longest_wait();
+            let permit = Arc::clone(&self.capacity).acquire_owned();
+            match tokio::time::timeout(LOOK_AGAIN, permit).await {
+                Ok(Ok(permit)) => return permit,
+                // Nobody closes the semaphore; if it were closed, nothing more may be accepted.
+                Ok(Err(_closed)) => std::future::pending().await,
+                Err(_elapsed) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(by_worker: &[usize], latest: usize, expected: &[usize]) {
+        let mut loads = Loads { by_worker: by_worker.to_vec(), latest };
+        let given: Vec<_> = expected.iter().map(|_| loads.take()).collect();
+        assert_eq!(given, expected);
+    }
+
+    #[test]
+    fn the_least_loaded_worker_gets_the_next_connection_and_equals_take_turns() {
+        check(&[0], 0, &[0, 0]);
+        check(&[0, 0], 0, &[1, 0, 1]);
+        check(&[3, 1], 1, &[1, 1, 0, 1]);
+        check(&[2, 0, 2], 0, &[1, 1, 2, 0, 1]);
+    }
+}
