@@ -99,8 +99,7 @@ fn parse(head: Bytes, asked: &Method, empty: Fields) -> Result<Response, Malform
     let headers = fields::collect(&head, parsed.headers, empty).ok_or(WHY)?;
     let reason = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason());
     let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
-    let said =
-        Declared::of(parsed.headers).ok_or("the response says in no valid way how long it is")?;
+    let said = Declared::of(&headers).ok_or("the response says in no valid way how long it is")?;
     frame(ResponseHead { status, reason, headers }, version == 0, said, asked)
 }
 

@@ -142,7 +142,7 @@ impl Head {
         };
         let headers = fields::collect(head, parsed.headers, empty).ok_or(Cause::BadRequest)?;
         let is_old = version == Version::HTTP_10;
-        let framed = read_framing(parsed.headers, is_old);
+        let framed = read_framing(&headers, is_old);
         let Some((body, declared)) = framed.filter(|_| target.is_ascii()) else {
             let asked = Some(Box::new((method, uri)));
             return Err(Refusal { cause: Cause::BadRequest, asked });
@@ -161,8 +161,8 @@ impl Head {
 }
 
 /// What the body is, and all that was said of it; none if it is not one for certain.
-fn read_framing(found: &[httparse::Header<'_>], is_old: bool) -> Option<(Decoder, Declared)> {
-    let declared = Declared::of(found)?;
+fn read_framing(headers: &Fields, is_old: bool) -> Option<(Decoder, Declared)> {
+    let declared = Declared::of(headers)?;
     let body = match declared.length.unwrap_or(0) {
         // HTTP/1.0 knows no codings (RFC 9112, section 6.1).
         _ if declared.chunked && is_old => return None,
