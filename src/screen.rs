@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use crate::fields::Fields;
 use crate::head::RequestHead;
 use crate::headers::{self, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER};
+use crate::http1::fields;
 use crate::reply::Cause;
 
 /// Whom a request is for: the checked `Host`, and how much of it is before the port.
@@ -27,7 +28,7 @@ impl Host {
     /// The host without the port.
     pub(crate) fn name(&self) -> Option<&str> {
         let (host, length) = self.0.as_ref()?;
-        std::str::from_utf8(host.as_bytes().get(..*length)?).ok()
+        host.to_str().ok()?.get(..*length)
     }
 }
 
@@ -96,35 +97,38 @@ fn check_authority(uri: &Uri, host: Host) -> Result<Host, Cause> {
 
 /// How long the host is in `host` or `host:port` (RFC 3986, section 3.2.2, without escapes).
 fn name_length(value: &HeaderValue) -> Result<usize, Cause> {
-    // RFC 3986, section 2.3.
-    let is_unreserved =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let text = value.to_str().map_err(|_| Cause::BadRequest)?;
-    let (name, port) = split_port(text).ok_or(Cause::BadRequest)?;
-    let port_is_valid = port.is_none_or(|port| {
-        port.bytes().all(|byte| byte.is_ascii_digit()) && u16::from_str(port).is_ok()
-    });
-    let name_is_valid = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(address) => Ipv6Addr::from_str(address).is_ok(),
-        None => !name.is_empty() && name.bytes().all(is_unreserved),
+    let text = value.as_bytes();
+    let end = match text {
+        [b'[', ..] => text.iter().position(|&byte| byte == b']').map_or(text.len(), |at| at + 1),
+        _ => text.iter().position(|&byte| !is_unreserved(byte)).unwrap_or(text.len()),
+    };
+    let (name, rest) = text.split_at(end);
+    let name_is_valid = match name {
+        [b'[', address @ .., b']'] => {
+            str::from_utf8(address).is_ok_and(|address| Ipv6Addr::from_str(address).is_ok())
+        }
+        _ => name.first().is_some_and(|&byte| is_unreserved(byte)),
+    };
+    let port_is_valid = match rest {
+        [] => true,
+        [b':', port @ ..] => fields::decimal(port).is_some_and(|port| u16::try_from(port).is_ok()),
+        _ => false,
     };
     if port_is_valid && name_is_valid { Ok(name.len()) } else { Err(Cause::BadRequest) }
 }
 
-/// Splits `host:port`; a literal IPv6 address keeps its brackets.
-fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
-    if host.starts_with('[') {
-        let end = host.find(']')? + 1;
-        return match &host[end..] {
-            "" => Some((host, None)),
-            rest => Some((&host[..end], Some(rest.strip_prefix(':')?))),
-        };
-    }
-    // As bytes: looking for a character costs several times that for names as short as these.
-    match host.bytes().position(|byte| byte == b':') {
-        Some(end) => Some((&host[..end], Some(&host[end + 1..]))),
-        None => Some((host, None)),
-    }
+/// RFC 3986, section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    const TABLE: [bool; 256] = {
+        let (mut table, mut byte) = ([false; 256], 0);
+        while byte < 128 {
+            table[byte] = matches!(byte as u8, b'-' | b'.' | b'_' | b'~')
+                || (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        table
+    };
+    TABLE[usize::from(byte)]
 }
 
 /// The methods that header fields ask for instead of the request's own; none where a value is no

@@ -165,7 +165,8 @@ impl Asked<'_> {
     fn choose(&self, path: &[u8], fold: bool) -> Choice {
         let Some(index) = self.find(path, Look::STRICT) else { return Choice::Nowhere };
         let mut also = Vec::new();
-        if self.agrees(index, path, fold, &mut also) {
+        let others = self.looks(path, fold).filter(|look| *look != Look::STRICT);
+        if self.agrees(index, path, others, &mut also) {
             Choice::Location { index, also }
         } else {
             Choice::Ambiguous
@@ -176,18 +177,25 @@ impl Asked<'_> {
         let Some(index) = self.find(&path, Look::STRICT) else { return Choice::Nowhere };
         let Some(readings) = readings::readings(path) else { return Choice::Ambiguous };
         let mut also = Vec::new();
-        if readings.iter().all(|reading| self.agrees(index, reading, true, &mut also)) {
+        let agrees =
+            |reading: &Vec<u8>| self.agrees(index, reading, self.looks(reading, true), &mut also);
+        if readings.iter().all(agrees) {
             Choice::Location { index, also }
         } else {
             Choice::Ambiguous
         }
     }
 
-    /// Whether a reading leads to locations with the same guard, however it is looked at.
-    fn agrees(&self, index: usize, reading: &[u8], fold: bool, also: &mut Vec<usize>) -> bool {
-        let slash = self.router.has_slash || (reading.len() > 1 && reading.ends_with(b"/"));
+    /// Whether a reading leads to locations with the same guard, looked at in all these ways.
+    fn agrees(
+        &self,
+        index: usize,
+        reading: &[u8],
+        mut looks: impl Iterator<Item = Look>,
+        also: &mut Vec<usize>,
+    ) -> bool {
         let guard = self.router.routes[index].guard;
-        looks(fold, slash).all(|look| match self.find(reading, look) {
+        looks.all(|look| match self.find(reading, look) {
             Some(found) if self.router.routes[found].guard == guard => {
                 if found != index && !also.contains(&found) {
                     also.push(found);
@@ -198,29 +206,31 @@ impl Asked<'_> {
         })
     }
 
-    fn find(&self, path: &[u8], look: Look) -> Option<usize> {
-        let below = self.router.below.iter();
-        let below =
-            below.filter(|(domain, _)| self.host.is_some_and(|host| is_below(host, domain)));
-        self.named
+    /// Every way of looking at a reading that can make a difference to it.
+    fn looks(&self, reading: &[u8], fold: bool) -> impl Iterator<Item = Look> + use<> {
+        let slash = self.router.has_slash || (reading.len() > 1 && reading.ends_with(b"/"));
+        [(false, false), (false, true), (true, false), (true, true)]
             .into_iter()
-            .chain(below.map(|(_, table)| table))
-            .chain([&self.router.any])
-            .flatten()
-            .copied()
-            .find(|&index| self.fits(&self.router.routes[index], path, look))
+            .filter(move |&(by_fold, by_slash)| fold >= by_fold && slash >= by_slash)
+            .map(|(fold, slash)| Look { fold, slash })
+    }
+
+    fn find(&self, path: &[u8], look: Look) -> Option<usize> {
+        let first = |table: &Table| {
+            table.iter().copied().find(|&index| self.fits(&self.router.routes[index], path, look))
+        };
+        let is_below = |domain: &str| self.host.is_some_and(|host| is_below(host, domain));
+        let mut below = self.router.below.iter().filter(|(domain, _)| is_below(domain));
+        self.named
+            .and_then(first)
+            .or_else(|| below.find_map(|(_, table)| first(table)))
+            .or_else(|| first(&self.router.any))
     }
 
     fn fits(&self, route: &Route, path: &[u8], look: Look) -> bool {
         route.path.fits(path, look)
             && (route.methods.is_empty() || route.methods.contains(self.method))
     }
-}
-
-/// Every way of looking at a path, or those that can make a difference to it.
-fn looks(fold: bool, slash: bool) -> impl Iterator<Item = Look> {
-    let both = |differs| [false, true].into_iter().take(if differs { 2 } else { 1 });
-    both(slash).flat_map(move |slash| both(fold).map(move |fold| Look { fold, slash }))
 }
 
 fn is_below(host: &str, domain: &str) -> bool {
