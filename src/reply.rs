@@ -154,13 +154,25 @@ pub struct ErrorStyle {
 }
 
 impl ErrorStyle {
-    fn sentence(&self, cause: Cause) -> &str {
-        let own = match cause {
+    /// The operator's own words.
+    fn own(&self, cause: Cause) -> Option<&str> {
+        match cause {
             Cause::MissingKey => self.missing.as_deref(),
             Cause::InvalidKey => self.invalid.as_deref(),
             _ => None,
-        };
-        own.unwrap_or_else(|| cause.sentence())
+        }
+    }
+
+    fn sentence(&self, cause: Cause) -> &str {
+        self.own(cause).unwrap_or_else(|| cause.sentence())
+    }
+
+    /// The sentence as a body, which is in memory already if it is not the operator's.
+    fn text(&self, cause: Cause) -> Bytes {
+        match self.own(cause) {
+            Some(own) => Bytes::copy_from_slice(own.as_bytes()),
+            None => Bytes::from_static(cause.sentence().as_bytes()),
+        }
     }
 }
 
@@ -248,14 +260,14 @@ impl Reply {
 
     fn plain(&self, asked: Asked<'_>, headers: &mut Fields) -> (StatusCode, Bytes) {
         let (media_type, body) = match asked.style.format {
-            Format::Text => (TEXT, asked.style.sentence(self.cause).to_owned()),
+            Format::Text => (TEXT, asked.style.text(self.cause)),
             Format::Json if asked.wants_problem() => {
-                (HeaderValue::from_static(PROBLEM_JSON), self.json(asked, true))
+                (HeaderValue::from_static(PROBLEM_JSON), self.json(asked, true).into())
             }
-            Format::Json => (JSON, self.json(asked, false)),
+            Format::Json => (JSON, self.json(asked, false).into()),
         };
         headers.append(CONTENT_TYPE, media_type);
-        (self.cause.status(), Bytes::from(body))
+        (self.cause.status(), body)
     }
 
     fn json(&self, asked: Asked<'_>, problem: bool) -> String {
