@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use crate::answer::Answer;
 use crate::fields::Fields;
-use crate::forward::{self, Forwarded, headers};
+use crate::forward::{self, Rest, headers};
 use crate::head::{RequestHead, ResponseHead};
 use crate::headers::X_REQUEST_ID;
 use crate::observe::record::Record;
@@ -38,41 +38,34 @@ pub(crate) struct Admitted {
 }
 
 /// Answers one request.
+///
+/// What is large and seldom needed is boxed here and below, and nothing is kept twice: this future
+/// is made for every request, and above a kilobyte the allocator has to search for memory.
 pub(crate) async fn handle(
-    client: Rc<Client>,
-    mut head: RequestHead,
+    client: &Rc<Client>,
+    head: &mut RequestHead,
     body: ClientBody,
 ) -> (ResponseHead, Answer) {
-    let served = client.worker.served();
+    let worker = &client.worker;
+    let served = worker.served();
     let trusted = served.plan.trusted.trusts(client.peer);
     // Boxed, because it goes through many hands.
     let mut record = Box::new(Record::begin(
-        Rc::clone(&client.worker),
+        Rc::clone(worker),
         Rc::clone(&served),
         Some((head.method.clone(), head.uri.clone())),
-        request_id(&client.worker, &head.headers, trusted),
+        request_id(worker, &head.headers, trusted),
         client.peer_value.clone(),
     ));
-    let sent = match admit(&client, &served, &mut head, trusted, &mut record) {
-        Ok(admitted) => forward::send(&client, &served, &head, body, &admitted, &mut record)
-            .await
-            .map(|forwarded| (forwarded, admitted)),
-        Err(reply) => Err(reply),
-    };
-    let worker = Rc::clone(&client.worker);
-    let (mut response, answer) = match sent {
-        Ok((Forwarded::Response(mut response, body), admitted)) => {
-            finish(&served, &admitted, &mut response, &mut record);
-            (response, Answer::streaming(body, record))
-        }
-        Ok((Forwarded::Switched(mut head, lease), admitted)) => {
-            finish(&served, &admitted, &mut head, &mut record);
+    let (mut response, answer) = match pass(client, &served, head, body, &mut record).await {
+        Ok((response, Rest::Body(body))) => (response, Answer::streaming(body, record)),
+        Ok((response, Rest::Tunnel(lease))) => {
             client.switch_to(Tunnel::new(lease, record));
-            (head, Answer::empty())
+            (response, Answer::empty())
         }
-        Err(reply) => answer(reply, &served, &head.headers, record, &worker).await,
+        Err(reply) => answer(reply, &served, &head.headers, record, worker).await,
     };
-    worker.recycle_headers(head.headers);
+    worker.recycle_headers(std::mem::take(&mut head.headers));
     if worker.is_stopping() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         response.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -83,15 +76,33 @@ pub(crate) async fn handle(
     (response, answer)
 }
 
+/// Passes a request on if it may go on, and takes the response.
+async fn pass(
+    client: &Rc<Client>,
+    served: &Rc<Served>,
+    head: &mut RequestHead,
+    body: ClientBody,
+    record: &mut Record,
+) -> Result<(ResponseHead, Rest), Reply> {
+    let admitted = admit(client, served, head, record)?;
+    let (mut response, rest) = forward::send(client, served, head, body, &admitted, record).await?;
+    // The plugins that let the request go on see the response, the last one first.
+    for plugin in served.plan.locations[admitted.location].plugins.iter().rev() {
+        plugin.response(&mut response, &admitted.cx);
+    }
+    record.status = Some(response.status);
+    Ok((response, rest))
+}
+
 /// Screens, routes and authenticates: whatever is not let through here reaches no upstream.
 fn admit(
     client: &Client,
     served: &Served,
     head: &mut RequestHead,
-    trusted: bool,
     record: &mut Record,
 ) -> Result<Admitted, Reply> {
     let plan = &served.plan;
+    let trusted = plan.trusted.trusts(client.peer);
     let host = screen::check(head).map_err(Reply::closing)?;
     screen::disown(&mut head.headers, trusted);
     let address = headers::client_address(&head.headers, client.peer, &plan.trusted);
@@ -129,14 +140,6 @@ fn admit(
     Ok(Admitted { location, trusted, host, cx })
 }
 
-/// Lets the plugins that let the request go on see the response, the last one first.
-fn finish(served: &Served, admitted: &Admitted, head: &mut ResponseHead, record: &mut Record) {
-    for plugin in served.plan.locations[admitted.location].plugins.iter().rev() {
-        plugin.response(head, &admitted.cx);
-    }
-    record.status = Some(head.status);
-}
-
 /// Writes a reply, after its pause.
 async fn answer(
     mut reply: Reply,
@@ -147,7 +150,7 @@ async fn answer(
 ) -> (ResponseHead, Answer) {
     if let Some(pause) = reply.pause {
         match worker.delays.enter() {
-            Some(_place) => tokio::time::sleep(pause).await,
+            Some(_place) => Box::pin(tokio::time::sleep(pause)).await,
             None => reply = Reply::from(Cause::RateLimited(pause)),
         }
     }

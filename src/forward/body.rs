@@ -59,7 +59,7 @@ impl Error for BodyError {}
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A request's body on its way up; none, or one that streams from the client.
-pub(crate) struct RequestBody(Option<Streaming>);
+pub(crate) struct RequestBody(Option<Box<Streaming>>);
 
 struct Streaming {
     inner: ClientBody,
@@ -89,7 +89,8 @@ impl RequestBody {
     ) -> Self {
         let expects = expects_continue.then(|| Box::pin(tokio::time::sleep(CONTINUE_TIMEOUT)));
         let pace = Pace::new(Wait::Body, &served.plan.server);
-        Self(Some(Streaming { inner, client, served, pace, left: limit, expects }))
+        let streaming = Streaming { inner, client, served, pace, left: limit, expects };
+        Self(Some(Box::new(streaming)))
     }
 }
 

@@ -32,12 +32,12 @@ use crate::upstream::lease::Lease;
 /// about it: the first may be lost by chance.
 const MAX_CONNECTIONS: u32 = 2;
 
-/// What came of a request that was sent.
-pub(crate) enum Forwarded {
-    /// A response whose body streams.
-    Response(ResponseHead, UpstreamBody),
-    /// The protocol is switched; the connection goes on as a tunnel.
-    Switched(ResponseHead, Lease),
+/// What follows the head of a response.
+pub(crate) enum Rest {
+    /// A body that streams.
+    Body(UpstreamBody),
+    /// Another protocol: the connection goes on as a tunnel.
+    Tunnel(Lease),
 }
 
 /// Sends a request that was let through, and waits for the head of the response.
@@ -48,7 +48,7 @@ pub(crate) async fn send(
     body: ClientBody,
     admitted: &Admitted,
     record: &mut Record,
-) -> Result<Forwarded, Reply> {
+) -> Result<(ResponseHead, Rest), Reply> {
     let location = &served.plan.locations[admitted.location];
     let framing = body::framing(&head.headers, &body);
     if let (Framing::Length(length), Some(limit)) = (framing, location.max_body)
@@ -187,7 +187,7 @@ fn accept(
     mut head: ResponseHead,
     lease: Lease,
     (version, websocket): (Version, bool),
-) -> Result<Forwarded, Reply> {
+) -> Result<(ResponseHead, Rest), Reply> {
     let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
     if switching && !(websocket && lists(&head.headers, &UPGRADE, "websocket")) {
         lease.complain("the upstream switches to a protocol that nobody asked for");
@@ -195,10 +195,10 @@ fn accept(
     }
     headers::client_head(&mut head, websocket);
     if switching {
-        return Ok(Forwarded::Switched(head, lease));
+        return Ok((head, Rest::Tunnel(lease)));
     }
     let body = UpstreamBody::new(lease, version, Rc::clone(client), Rc::clone(served));
-    Ok(Forwarded::Response(head, body))
+    Ok((head, Rest::Body(body)))
 }
 
 fn expects_continue(head: &RequestHead, framing: Framing) -> bool {

@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::clock::{Deadlines, Wait};
-use super::h1::exchange::{End, exchange, refused};
-use super::h1::input::{Came, Input};
+use super::h1::exchange::{End, exchange};
+use super::h1::input::Input;
 use super::h1::output::Output;
 use super::pace::Pace;
 use super::tunnel::Tunnel;
@@ -22,6 +23,7 @@ use super::worker::Worker;
 use crate::fields::Fields;
 use crate::forward;
 use crate::http1::fields;
+use crate::reply::Cause;
 use crate::socket::Socket;
 use crate::upstream::lease::Lease;
 
@@ -210,23 +212,13 @@ impl Client {
     }
 }
 
-/// What comes of waiting for a request.
-enum Next {
-    /// One is there. It is in memory of its own, so that a connection without one is small.
-    Exchange(Pin<Box<dyn Future<Output = End>>>),
-    /// Neither side wants to go on.
-    Ended,
-}
-
 /// Serves one connection until either side ends it.
 pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAddr>) {
     let client = Client::new(worker, socket, peer);
     let mut first = true;
     let end = loop {
-        let end = match next(&client, first).await {
-            Next::Exchange(exchange) => exchange.await,
-            Next::Ended => End::Broken,
-        };
+        let Some(head) = next(&client, first).await else { break End::Broken };
+        let end = exchange(&client, head).await;
         if end != End::Next {
             break end;
         }
@@ -241,8 +233,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAdd
     }
 }
 
-/// Waits for a request: the first of a connection, or another.
-async fn next(client: &Rc<Client>, first: bool) -> Next {
+/// Waits for the head of a request, the first of a connection or another, or for what cannot become
+/// one; none: neither side wants to go on.
+async fn next(client: &Client, first: bool) -> Option<Result<Bytes, Cause>> {
     // What was sent ahead is no idle connection.
     let mut begun = first || !client.input.borrow().is_empty();
     client.await_request(begun);
@@ -255,17 +248,9 @@ async fn next(client: &Rc<Client>, first: bool) -> Next {
         }
         let mut input = client.input.borrow_mut();
         let socket = &mut *client.socket.borrow_mut();
-        match input.poll_head(socket, &client.worker, cx) {
-            Poll::Ready(Ok(Came::Head(head))) => {
-                let exchange = exchange(Rc::clone(client), head);
-                return Poll::Ready(Next::Exchange(Box::pin(exchange)));
-            }
-            Poll::Ready(Ok(Came::End)) => return Poll::Ready(Next::Ended),
-            Poll::Ready(Err(cause)) => {
-                let refused = refused(Rc::clone(client), cause);
-                return Poll::Ready(Next::Exchange(Box::pin(refused)));
-            }
-            Poll::Pending => {}
+        let polled = input.poll_head(socket, &client.worker, cx);
+        if polled.is_ready() {
+            return polled;
         }
         if !begun && !input.is_empty() {
             begun = true;
@@ -273,7 +258,7 @@ async fn next(client: &Rc<Client>, first: bool) -> Next {
         }
         // Asked after the look: what came in time counts, however late it is looked at.
         if client.deadlines.passed(Wait::Request) {
-            return Poll::Ready(Next::Ended);
+            return Poll::Ready(None);
         }
         Poll::Pending
     })

@@ -77,7 +77,8 @@ impl Pool {
             if !fresh && let Some(connection) = self.addresses[index].checkout() {
                 return Ok(Lease::new(connection, slot, true));
             }
-            match self.connect(index).await {
+            // Boxed, because it is large, and most requests find a connection.
+            match Box::pin(self.connect(index)).await {
                 Ok(connection) => return Ok(Lease::new(connection, slot, false)),
                 Err(error) => {
                     self.addresses[index].trouble.say(|before| {

@@ -1,7 +1,7 @@
 //! One request and its response.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -37,41 +37,27 @@ pub(crate) enum End {
     Switched,
 }
 
-/// Reads a request's head, has it answered, and writes the response.
+/// Has a request answered, and writes the response; or answers what cannot become a head.
 ///
-/// What is passed on by value here is not kept twice: each connection with a request in flight has
-/// the memory of this future, and it is moved once.
-pub(crate) async fn exchange(client: Rc<Client>, head: Bytes) -> End {
+/// What is large is boxed until there is a response: an idle connection has none of it.
+pub(crate) fn exchange(
+    client: &Rc<Client>,
+    head: Result<Bytes, Cause>,
+) -> impl Future<Output = End> + use<'_> {
     client.begin();
     let pace = Pace::new(Wait::Write, &client.worker.served().plan.server);
-    let end = match read(&client, &head) {
-        Ok((request, body, asked)) => {
-            let response = {
-                let mut handled = pin!(pipeline::handle(Rc::clone(&client), request, body));
-                poll_fn(|cx| poll_answered(&client, handled.as_mut(), &pace, cx)).await
-            };
-            match response {
-                Some((response, reads_on)) => {
-                    let asked = if reads_on { asked } else { asked.last() };
-                    let mut writing = Writing::begin(&client, &pace, response, asked);
-                    poll_fn(|cx| writing.poll_end(cx)).await
-                }
-                None => End::Broken,
-            }
-        }
-        Err(refusal) => refuse(&client, refusal, &pace).await,
-    };
-    client.end();
-    end
-}
-
-/// Answers bytes that cannot become a head.
-pub(crate) async fn refused(client: Rc<Client>, cause: Cause) -> End {
-    client.begin();
-    let pace = Pace::new(Wait::Write, &client.worker.served().plan.server);
-    let end = refuse(&client, cause.into(), &pace).await;
-    client.end();
-    end
+    let read = head.map_err(Refusal::from).and_then(|head| read(client, &head));
+    let begun = read.map(|(mut request, body, asked)| {
+        (Box::pin(async move { pipeline::handle(client, &mut request, body).await }), asked)
+    });
+    async move {
+        let end = match begun {
+            Ok((handled, asked)) => answer(client, handled, asked, &pace).await,
+            Err(refusal) => refuse(client, refusal, &pace).await,
+        };
+        client.end();
+        end
+    }
 }
 
 fn read(client: &Rc<Client>, head: &Bytes) -> Result<(RequestHead, ClientBody, Asked), Refusal> {
@@ -80,6 +66,22 @@ fn read(client: &Rc<Client>, head: &Bytes) -> Result<(RequestHead, ClientBody, A
     let body = if head.body.is_at_end() { ClientBody::none() } else { ClientBody::of(client) };
     client.input.borrow_mut().begin(head.body, head.expects_continue);
     Ok((head.request, body, asked))
+}
+
+/// Waits for the response, and writes it.
+async fn answer(
+    client: &Client,
+    mut handled: Pin<Box<impl Future<Output = Answered>>>,
+    asked: Asked,
+    pace: &Pace,
+) -> End {
+    let mut writing = match poll_fn(|cx| poll_answered(client, handled.as_mut(), pace, cx)).await {
+        Some((response, true)) => Writing::begin(client, pace, response, asked),
+        Some((response, false)) => Writing::begin(client, pace, response, asked.last()),
+        None => return End::Broken,
+    };
+    drop(handled);
+    poll_fn(|cx| writing.poll_end(cx)).await
 }
 
 /// A response, and the body behind it.

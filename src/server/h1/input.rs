@@ -46,14 +46,6 @@ pub(crate) struct Input {
     broken: bool,
 }
 
-/// What came while a head was waited for.
-pub(crate) enum Came {
-    /// The bytes of a head, up to its end.
-    Head(Bytes),
-    /// The end of the stream.
-    End,
-}
-
 impl Input {
     /// Nothing has come.
     pub(crate) fn new() -> Self {
@@ -89,21 +81,18 @@ impl Input {
         self.is_whole() && !self.wanted
     }
 
-    /// Reads on until a head is there.
-    ///
-    /// # Errors
-    /// What came is none.
+    /// Reads on until a head is there, or what cannot become one; none: the stream has ended.
     pub(crate) fn poll_head(
         &mut self,
         socket: &mut Socket,
         worker: &Worker,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Came, Cause>> {
+    ) -> Poll<Option<Result<Bytes, Cause>>> {
         let max_size = worker.served().plan.server.max_header_size;
         if !self.left.is_empty()
-            && let Some(head) = self.head_in_left(max_size)?
+            && let Some(head) = self.head_in_left(max_size).transpose()
         {
-            return Poll::Ready(Ok(Came::Head(head)));
+            return Poll::Ready(Some(head));
         }
         loop {
             let mut scratch = worker.scratch.borrow_mut();
@@ -111,18 +100,18 @@ impl Input {
             let ended = ready!(Pin::new(&mut *socket).poll_read(cx, &mut read)).is_err();
             let bytes = read.filled();
             if ended || bytes.is_empty() {
-                return Poll::Ready(Ok(Came::End));
+                return Poll::Ready(None);
             }
             let head = match self.left.is_empty() {
                 // Nearly every head comes whole, and alone: it is copied once, and nothing else.
-                true => self.head_in(bytes, max_size)?,
+                true => self.head_in(bytes, max_size),
                 false => {
                     self.left.extend_from_slice(bytes);
-                    self.head_in_left(max_size)?
+                    self.head_in_left(max_size)
                 }
             };
-            if let Some(head) = head {
-                return Poll::Ready(Ok(Came::Head(head)));
+            if let Some(head) = head.transpose() {
+                return Poll::Ready(Some(head));
             }
         }
     }
