@@ -28,6 +28,7 @@ class Case:
     close: bool = False
     query: bool = False  # the key stands in the query
     body: int = 0  # bytes that are sent with each request
+    different: int = 0  # requests that differ, sent in turn; 0: one for each key
     connections: int = 0  # 0: as many as the options say
     variants: tuple = ()  # of keygate, instead of the proxies
     cores: tuple = (PROXY_CORE,)
@@ -47,7 +48,8 @@ CASES = {case.name: case for case in (
     Case("query", "a small GET, the key in the query, removed before the origin sees it", query=True),
     Case("two", "a small GET, two connections only", connections=2),
     Case("keys100k", "a small GET, 100,000 keys, each used in turn", key_count=100_000),
-    Case("keys", "a small GET, one key to a million, 100,000 of them used in turn", variants=tuple(
+    # As many requests whatever the keys: the load's own way through them costs the proxy cache, too.
+    Case("keys", "a small GET, one key to a million, 100,000 of them used in turn", different=100_000, variants=tuple(
         Variant(f"{count:,} key{'s' if count > 1 else ''}", key_count=count) for count in (1, 1000, 100_000, 1_000_000))),
     Case("workers", "a small GET, two workers on both cores, which the load uses too", cores=tuple(CORES), variants=(
         Variant("1 worker"), Variant("2 workers", workers=2))),

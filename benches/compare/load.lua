@@ -1,17 +1,22 @@
 -- wrk's script: sends the requests of one case in turn, and prints one line of figures at the end.
 -- Arguments: a file with one key a line ("-" for no key); where the key goes, "header" or "query";
--- "close" for a new connection per request; and how many bytes a request brings.
+-- "close" for a new connection per request; how many bytes a request brings; and how many requests differ (0: one for each key).
 
 local requests, turn = {}, 0
 
 function init(arguments)
-   local keys, place, connection, body = arguments[1], arguments[2], arguments[3], tonumber(arguments[4])
+   local keys, place, connection = arguments[1], arguments[2], arguments[3]
+   local body, different = tonumber(arguments[4]), tonumber(arguments[5])
    if body > 0 then wrk.method, wrk.body = "POST", string.rep("x", body) end
    if connection == "close" then wrk.headers["Connection"] = "close" end
    if keys == "-" then
       requests[1] = wrk.format()
    else
-      for key in io.lines(keys) do
+      local list = {}
+      for key in io.lines(keys) do list[#list + 1] = key end
+      for number = 1, math.max(#list, different) do
+         local key = list[(number - 1) % #list + 1]
+         if different > 0 then wrk.headers["X-Number"] = string.format("%06d", number) end
          if place == "query" then
             requests[#requests + 1] = wrk.format(nil, wrk.path .. "?a=1&api_key=" .. key .. "&b=2")
          else

@@ -65,7 +65,7 @@ def load(proxy, case, connections, seconds):
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", HERE / "load.lua",
                f"http://127.0.0.1:{proxy.port}{case.path}", "--",
                proxy.bench.folder / keys if keys else "-", "query" if case.query else "header",
-               "close" if case.close else "keep", case.body]
+               "close" if case.close else "keep", case.body, case.different]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=seconds + 60,
                           preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}), check=True)
     figures = json.loads(re.search(r"FIGURES (.*)", done.stdout)[1])

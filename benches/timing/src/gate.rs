@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use dudect_bencher::rand::RngExt;
 use dudect_bencher::rand::seq::SliceRandom;
 use dudect_bencher::{BenchRng, Class, CtRunner};
-use http::{Request, request};
+use http::header::HOST;
+use http::{HeaderName, HeaderValue, Uri};
 use keygate::config::types::Secret;
+use keygate::head::RequestHead;
 use keygate::keys::digest::Digest;
 use keygate::plugin::key_auth::KeyAuthSettings;
 use keygate::plugin::{Cx, Plugin, Settings};
@@ -49,9 +51,12 @@ impl Gate {
     }
 }
 
-fn head(candidate: &str) -> request::Parts {
-    let request = Request::get("/api/v1/x").header("host", "a.test").header("x-api-key", candidate);
-    request.body(()).expect("a key is a field's value").into_parts().0
+fn head(candidate: &str) -> RequestHead {
+    let mut head = RequestHead { uri: Uri::from_static("/api/v1/x"), ..RequestHead::default() };
+    head.headers.append(HOST, HeaderValue::from_static("a.test"));
+    let value = HeaderValue::from_str(candidate).expect("a key is a field's value");
+    head.headers.append(HeaderName::from_static("x-api-key"), value);
+    head
 }
 
 fn cx() -> Cx {
@@ -77,12 +82,12 @@ pub fn almost(key: &str, rng: &mut BenchRng) -> String {
     start.chars().chain(others.find(|&other| !last.starts_with(other))).collect()
 }
 
-/// The digest of a key, as it is written, with one bit of this byte changed.
-pub fn almost_digest(key: &str, byte: usize) -> String {
+/// The digest of a key, as it is written, with one bit of it changed.
+pub fn almost_digest(key: &str, rng: &mut BenchRng) -> String {
     let written = Digest::of(key.as_bytes()).written();
-    let at = "sha256:".len() + 2 * byte;
+    let at = rng.random_range("sha256:".len()..written.len());
     let digit = u8::from_str_radix(&written[at..=at], 16).expect("it is a digit");
-    format!("{}{:x}{}", &written[..at], digit ^ 1, &written[at + 1..])
+    format!("{}{:x}{}", &written[..at], digit ^ (1 << rng.random_range(0..4)), &written[at + 1..])
 }
 
 /// One of a list.

@@ -167,7 +167,7 @@ fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Key
     if !faults.is_empty() {
         return Err(faults);
     }
-    Keyring::new(digests).map_err(|twice| {
+    Keyring::new(&digests).map_err(|twice| {
         let message = format!("key {} is the same as key {}", twice.second + 1, twice.first + 1);
         vec![at(&keys[twice.second], message)]
     })
