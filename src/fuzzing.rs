@@ -10,6 +10,7 @@ use crate::forward::headers::{Framing, Passage, asks_for_websocket, client_addre
 use crate::head::{RequestHead, ResponseHead};
 use crate::http1::body::{Decoded, Decoder};
 use crate::http1::lines::Lines;
+use crate::http1::stock::Stock;
 use crate::plan::TrustedProxies;
 use crate::plugin::Cx;
 use crate::screen;
@@ -98,7 +99,7 @@ pub fn requests(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<R
         count > 0
     };
     let mut all: Vec<Request> = Vec::new();
-    let (mut search, mut body) = (Search::default(), None::<Decoder>);
+    let (stock, mut search, mut body) = (Stock::default(), Search::default(), None::<Decoder>);
     loop {
         let Some(decoder) = &mut body else {
             match search.next(&left, MAX_SIZE) {
@@ -108,7 +109,7 @@ pub fn requests(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<R
                 Ok(Some((start, end))) => {
                     search = Search::default();
                     let head = left.split_to(end).freeze().slice(start..);
-                    let Ok(head) = Head::parse(&head, Fields::new()) else {
+                    let Ok(head) = Head::parse(&head, &stock) else {
                         return (all, false);
                     };
                     all.push(Request::begun(&head));
@@ -194,7 +195,7 @@ pub fn hear(
         count > 0
     };
     let mut response = loop {
-        match head::take(&mut read, &mut lines, asked, Fields::new) {
+        match head::take(&mut read, &mut lines, asked, &Stock::default()) {
             Ok(Some(Response { head, .. }))
                 if head.status.is_informational() && head.status != 101 =>
             {

@@ -65,7 +65,7 @@ pub(crate) async fn handle(
         }
         Err(reply) => answer(reply, &served, &head.headers, record, worker).await,
     };
-    worker.recycle_headers(std::mem::take(&mut head.headers));
+    worker.stock.give_back(std::mem::take(&mut head.headers));
     if worker.is_stopping() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         response.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -159,7 +159,7 @@ async fn answer(
         None => &ErrorStyle::default(),
     };
     let asked = Asked { style, headers: asked, request_id: record.request_id() };
-    let (head, body) = reply.response(asked, worker.empty_headers());
+    let (head, body) = reply.response(asked, worker.stock.empty());
     record.status = Some(head.status);
     record.answered = record.sent.map(|_| std::time::Instant::now());
     (head, Answer::own(body, record))

@@ -112,7 +112,7 @@ async fn exchange(
     version: Version,
 ) -> Result<ResponseHead, Failure> {
     let answered = poll_fn(|cx| {
-        while let Poll::Ready(said) = lease.poll_said(cx, || client.worker.empty_headers()) {
+        while let Poll::Ready(said) = lease.poll_said(cx, &client.worker.stock) {
             match said {
                 Ok(Said::Response(head)) => return Poll::Ready(Ok(head)),
                 Err(broken) => return Poll::Ready(Err(Failure::Broken(broken))),

@@ -7,6 +7,7 @@ use memchr::memchr;
 use super::chunk::{self, Extensions};
 use super::fields;
 use super::lines::{Ends, Lines};
+use super::stock;
 
 /// How long the fields behind the last chunk may be together.
 const MAX_TRAILERS: usize = 16 * 1024;
@@ -194,8 +195,10 @@ impl Decoder {
         let mut room = [httparse::EMPTY_HEADER; fields::MAX_FIELDS];
         let parsed = httparse::parse_headers(&block, &mut room);
         let Ok(httparse::Status::Complete((_, found))) = parsed else { return Err(Malformed) };
-        let trailers: Option<HeaderMap> =
-            found.iter().map(|field| fields::read(&block, field)).collect();
+        let field = |field: &httparse::Header<'_>| {
+            Some((field.name.parse().ok()?, stock::value(&block, field)?))
+        };
+        let trailers: Option<HeaderMap> = found.iter().map(field).collect();
         Ok(Decoded::Trailers(trailers.ok_or(Malformed)?))
     }
 }

@@ -6,3 +6,4 @@ pub(crate) mod body;
 pub(crate) mod chunk;
 pub(crate) mod fields;
 pub(crate) mod lines;
+pub(crate) mod stock;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::HeaderValue;
 
 use super::clock::Clock;
-use crate::fields::Fields;
+use crate::http1::stock::Stock;
 use crate::observe::access_log::AccessLog;
 use crate::plan::{ListenAddr, Plan};
 use crate::socket::is_out_of_descriptors;
@@ -67,13 +67,11 @@ impl Served {
 /// connection and some memory, and whoever guesses must not be able to take all of it.
 const MAX_DELAYED: usize = 10_000;
 
-/// How many lists of header fields are kept for the next requests, and how large they may be.
-const MAX_SPARE: usize = 64;
-const MAX_SPARE_CAPACITY: usize = 64;
-
-/// How large the memory is that heads are written into, at first and at most where it is kept.
+/// How large the memory is that heads are written into, at first and at most where it is kept, and
+/// how many pieces of it are.
 const ROOM: usize = 2 * 1024;
 const MAX_ROOM: usize = 32 * 1024;
+const MAX_SPARE: usize = 64;
 
 /// How much is read at a time where it is not known how much comes.
 const SCRATCH_SIZE: usize = 64 * 1024;
@@ -118,11 +116,12 @@ pub(crate) struct Worker {
     pub(crate) delays: Arc<Delays>,
     /// Where the gate listens.
     own: Arc<[ListenAddr]>,
+    /// What heads are read into.
+    pub(crate) stock: Stock,
     served: RefCell<Rc<Served>>,
     random: RefCell<fastrand::Rng>,
     /// The latest [`Worker::date`], and its second.
     date: RefCell<(u64, HeaderValue)>,
-    spare_headers: RefCell<Vec<Fields>>,
     spare_rooms: RefCell<Vec<Vec<u8>>>,
     /// Where bytes are read to that come while nobody has memory of their own for them.
     pub(super) scratch: RefCell<Box<[u8]>>,
@@ -146,7 +145,7 @@ impl Worker {
             own,
             random: RefCell::new(fastrand::Rng::new()),
             date: RefCell::new((0, EPOCH)),
-            spare_headers: RefCell::default(),
+            stock: Stock::default(),
             spare_rooms: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
             ticks: Cell::new(0),
@@ -191,20 +190,6 @@ impl Worker {
             served.pools.iter().for_each(|pool| pool.sweep());
         }
         served.pools.iter().any(|pool| pool.has_idle())
-    }
-
-    /// An empty list, with the memory of one that is no longer needed if there is any.
-    pub(crate) fn empty_headers(&self) -> Fields {
-        self.spare_headers.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Keeps the memory of a list that is no longer needed, unless it has grown large.
-    pub(crate) fn recycle_headers(&self, mut headers: Fields) {
-        let mut spare = self.spare_headers.borrow_mut();
-        if spare.len() < MAX_SPARE && headers.capacity() <= MAX_SPARE_CAPACITY {
-            headers.clear();
-            spare.push(headers);
-        }
     }
 
     /// Room for what is to be written to a client.

@@ -23,6 +23,7 @@ use crate::forward::headers::Framing;
 use crate::head::ResponseHead;
 use crate::http1::body::{Decoded, Decoder};
 use crate::http1::lines::Lines;
+use crate::http1::stock::Stock;
 use crate::socket::Socket;
 
 /// How much is read at a time, unless more is known to come; and then at most.
@@ -144,14 +145,14 @@ impl Connection {
     pub(super) fn poll_said(
         &mut self,
         cx: &mut Context<'_>,
-        mut empty: impl FnMut() -> Fields,
+        stock: &Stock,
     ) -> Poll<Result<Said, Broken>> {
         self.drive(cx)?;
         loop {
             let Download::Head { asked, lines } = &mut self.download else {
                 return Poll::Ready(Err(Broken::Malformed("no request was sent")));
             };
-            let taken = head::take(&mut self.read, lines, asked, &mut empty);
+            let taken = head::take(&mut self.read, lines, asked, stock);
             if let Some(response) = taken.map_err(Broken::Malformed)? {
                 if let Some(said) = self.take_head(response)? {
                     return Poll::Ready(Ok(said));
@@ -292,7 +293,7 @@ mod tests {
         let request = |out: &mut Vec<u8>| out.extend_from_slice(b"HEAD\r\n\r\n");
         connection.send(Method::GET, request, RequestBody::none(), Framing::None);
         far.write_all(format!("HTTP/1.1 200 OK\r\n{lines}").as_bytes()).await.expect("room");
-        let said = poll_fn(|cx| connection.poll_said(cx, Fields::new)).await;
+        let said = poll_fn(|cx| connection.poll_said(cx, &Stock::default())).await;
         assert!(matches!(said, Ok(Said::Response(_))));
         (connection, far)
     }
@@ -329,7 +330,7 @@ mod tests {
         let endless = |out: &mut Vec<u8>| out.resize(16 * 1024 * 1024, b'x');
         connection.send(Method::GET, endless, RequestBody::none(), Framing::None);
         far.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.expect("room");
-        let said = poll_fn(|cx| connection.poll_said(cx, Fields::new)).await;
+        let said = poll_fn(|cx| connection.poll_said(cx, &Stock::default())).await;
         assert!(matches!(said, Err(Broken::Malformed(_))), "{said:?}");
     }
 

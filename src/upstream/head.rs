@@ -4,12 +4,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, StatusCode};
 
-use crate::fields::Fields;
 use crate::head::ResponseHead;
 use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
 use crate::http1::fields::{self, Declared};
 use crate::http1::lines::{Ends, Lines};
+use crate::http1::stock::Stock;
 
 /// The longest head.
 const MAX_HEAD: usize = 64 * 1024;
@@ -29,7 +29,7 @@ pub(crate) struct Response {
 }
 
 /// Takes a head out of the bytes that have come, if it is there as a whole; `lines` is what is
-/// known of them. Its fields are put into `empty`.
+/// known of them. Its fields come out of `stock`.
 ///
 /// # Errors
 /// It is none.
@@ -37,7 +37,7 @@ pub(crate) fn take(
     bytes: &mut BytesMut,
     lines: &mut Lines,
     asked: &Method,
-    empty: impl FnOnce() -> Fields,
+    stock: &Stock,
 ) -> Result<Option<Response>, Malformed> {
     let start = empty_lines(bytes);
     if bytes[start..] == *b"\r" {
@@ -56,7 +56,7 @@ pub(crate) fn take(
         return Err("the lines of the response's head end differently");
     }
     bytes.advance(start);
-    parse(bytes.split_to(end).freeze(), asked, empty()).map(Some)
+    parse(bytes.split_to(end).freeze(), asked, stock).map(Some)
 }
 
 /// What every response begins with: what does not is no HTTP, and its end need not be waited for.
@@ -81,7 +81,7 @@ fn empty_lines(bytes: &[u8]) -> usize {
     start
 }
 
-fn parse(head: Bytes, asked: &Method, empty: Fields) -> Result<Response, Malformed> {
+fn parse(head: Bytes, asked: &Method, stock: &Stock) -> Result<Response, Malformed> {
     let mut room = fields::room();
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default()
@@ -96,7 +96,7 @@ fn parse(head: Bytes, asked: &Method, empty: Fields) -> Result<Response, Malform
         return Err(WHY);
     };
     let status = StatusCode::from_u16(code).map_err(|_| WHY)?;
-    let headers = fields::collect(&head, parsed.headers, empty).ok_or(WHY)?;
+    let headers = stock.read(&head, parsed.headers).ok_or(WHY)?;
     let reason = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason());
     let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
     let said = Declared::of(&headers).ok_or("the response says in no valid way how long it is")?;
@@ -151,7 +151,7 @@ mod tests {
 
     fn head(text: &str, asked: Method) -> Result<Response, Malformed> {
         let mut bytes = BytesMut::from(text);
-        let taken = take(&mut bytes, &mut Lines::default(), &asked, Fields::new)?;
+        let taken = take(&mut bytes, &mut Lines::default(), &asked, &Stock::default())?;
         Ok(taken.expect("a whole head"))
     }
 
@@ -228,7 +228,7 @@ mod tests {
         let long = |more: usize| {
             let mut bytes = BytesMut::from(begin);
             bytes.resize(MAX_HEAD + "\r\n\r\n".len() + more, b'b');
-            take(&mut bytes, &mut Lines::default(), &Method::GET, Fields::new)
+            take(&mut bytes, &mut Lines::default(), &Method::GET, &Stock::default())
         };
         assert!(matches!(long(0), Ok(None)));
         assert!(long(1).is_err());
@@ -268,7 +268,8 @@ mod tests {
         // No end need come for that.
         let long = format!("HTTP/1.1 200 {}", "b".repeat(MAX_HEAD));
         for endless in ["x", "HTTP/2", "\r\n\r\n\r\n", &long] {
-            let taken = take(&mut endless.into(), &mut Lines::default(), &Method::GET, Fields::new);
+            let taken =
+                take(&mut endless.into(), &mut Lines::default(), &Method::GET, &Stock::default());
             assert!(taken.is_err(), "{endless:.20}");
         }
     }
@@ -285,7 +286,7 @@ mod tests {
                 let (mut bytes, mut known) = (BytesMut::new(), Lines::default());
                 let taken = text.as_bytes().chunks(step).find_map(|piece| {
                     bytes.extend_from_slice(piece);
-                    take(&mut bytes, &mut known, &Method::GET, Fields::new).transpose()
+                    take(&mut bytes, &mut known, &Method::GET, &Stock::default()).transpose()
                 });
                 assert_eq!(taken.expect("an end").is_ok(), is_taken, "{text:?} by {step}");
             }
@@ -299,7 +300,7 @@ mod tests {
         for byte in text.bytes() {
             bytes.extend_from_slice(&[byte]);
             if taken.is_none() {
-                taken = take(&mut bytes, &mut known, &Method::GET, Fields::new).unwrap();
+                taken = take(&mut bytes, &mut known, &Method::GET, &Stock::default()).unwrap();
             }
         }
         let head = taken.expect("a head").head;

@@ -9,9 +9,9 @@ use http_body::Frame;
 
 use super::connection::{Broken, Connection, Said};
 use super::pool::Pool;
-use crate::fields::Fields;
 use crate::forward::body::RequestBody;
 use crate::forward::headers::Framing;
+use crate::http1::stock::Stock;
 use crate::plan::Upstream;
 use crate::socket::Socket;
 
@@ -83,14 +83,13 @@ impl Lease {
         self.connection.drive(cx)
     }
 
-    /// Goes on with the request, and takes what the upstream says to it. Fields are put into maps
-    /// that `empty` gives.
+    /// Goes on with the request, and takes what the upstream says to it.
     pub(crate) fn poll_said(
         &mut self,
         cx: &mut Context<'_>,
-        empty: impl FnMut() -> Fields,
+        stock: &Stock,
     ) -> Poll<Result<Said, Broken>> {
-        self.connection.poll_said(cx, empty)
+        self.connection.poll_said(cx, stock)
     }
 
     /// Goes on with the request, and takes the next piece of the response's body.

@@ -61,7 +61,7 @@ pub(crate) fn exchange(
 }
 
 fn read(client: &Rc<Client>, head: &Bytes) -> Result<(RequestHead, ClientBody, Asked), Refusal> {
-    let head = Head::parse(head, client.worker.empty_headers())?;
+    let head = Head::parse(head, &client.worker.stock)?;
     let asked = Asked::by(&head);
     let body = if head.body.is_at_end() { ClientBody::none() } else { ClientBody::of(client) };
     client.input.borrow_mut().begin(head.body, head.expects_continue);
@@ -134,7 +134,7 @@ impl<'a> Writing<'a> {
         // Whoever waits to be told to send the body has its answer instead.
         client.input.borrow_mut().takes_continue();
         let encoder = Encoder::begin(client.output().bytes(), asked, &head, &body);
-        client.worker.recycle_headers(head.headers);
+        client.worker.stock.give_back(head.headers);
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
         Self { client, pace, encoder, body: Some(body), broken: false, switches }
     }
@@ -245,7 +245,7 @@ fn write_refusal(client: &Client, refusal: Refusal) {
         headers: &Fields::new(),
         request_id: &request_id,
     };
-    let (mut head, body) = Reply::closing(refusal.cause).response(asked, worker.empty_headers());
+    let (mut head, body) = Reply::closing(refusal.cause).response(asked, worker.stock.empty());
     head.headers.append(DATE, worker.date());
     let served = worker.served();
     let request = refusal.asked.map(|asked| *asked);

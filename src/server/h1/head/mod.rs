@@ -20,6 +20,7 @@ use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
 use crate::http1::fields::{self, Declared};
 use crate::http1::lines::{Ends, Lines};
+use crate::http1::stock::Stock;
 use crate::reply::Cause;
 
 /// The longest target that `http` has room for.
@@ -119,11 +120,11 @@ fn cause(error: httparse::Error) -> Cause {
 }
 
 impl Head {
-    /// Parses a head that is whole, and nothing else. Its fields are put into `empty`.
+    /// Parses a head that is whole, and nothing else. Its fields come out of `stock`.
     ///
     /// # Errors
     /// Why it is refused.
-    pub(crate) fn parse(head: &Bytes, empty: Fields) -> Result<Self, Refusal> {
+    pub(crate) fn parse(head: &Bytes, stock: &Stock) -> Result<Self, Refusal> {
         let mut indices = fields::room();
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(head, &mut indices).map_err(cause)? {
@@ -140,7 +141,7 @@ impl Head {
             Some(0) => Version::HTTP_10,
             _ => return Err(Cause::BadRequest.into()),
         };
-        let headers = fields::collect(head, parsed.headers, empty).ok_or(Cause::BadRequest)?;
+        let headers = stock.read(head, parsed.headers).ok_or(Cause::BadRequest)?;
         let is_old = version == Version::HTTP_10;
         let framed = read_framing(&headers, is_old);
         let Some((body, declared)) = framed.filter(|_| target.is_ascii()) else {

@@ -16,7 +16,7 @@ fn read(bytes: &[u8], pieces: &[usize]) -> Result<Option<(Head, Vec<u8>)>, Cause
         length = bytes.len().min(length + piece);
         if let Some((start, end)) = search.next(&bytes[..length], MAX_SIZE)? {
             let head = Bytes::copy_from_slice(&bytes[start..end]);
-            let head = Head::parse(&head, Fields::new()).map_err(|refusal| refusal.cause)?;
+            let head = Head::parse(&head, &Stock::default()).map_err(|refusal| refusal.cause)?;
             return Ok(Some((head, bytes[end..].to_vec())));
         }
     }
@@ -88,7 +88,7 @@ fn a_head_is_read_however_it_comes() {
 /// Two parsers must not differ on where a head ends.
 #[test]
 fn nothing_stands_behind_a_head() {
-    let parse = |text: &'static str| Head::parse(&Bytes::from(text), Fields::new()).is_ok();
+    let parse = |text: &'static str| Head::parse(&Bytes::from(text), &Stock::default()).is_ok();
     assert!(parse("GET /x HTTP/1.1\r\n\r\n"));
     assert!(!parse("GET /x HTTP/1.1\r\n\r\nmore"));
 }
@@ -236,13 +236,13 @@ fn nothing_is_without_a_limit() {
     assert!(matches!(read((head(room) + "more").as_bytes(), &[]), Ok(Some(_))));
     let many = |count: usize| {
         let head = format!("GET /x HTTP/1.1\r\n{}\r\n", "a:\r\n".repeat(count));
-        Head::parse(&head.into(), Fields::new()).map_err(|refusal| refusal.cause).err()
+        Head::parse(&head.into(), &Stock::default()).map_err(|refusal| refusal.cause).err()
     };
     assert_eq!(many(fields::MAX_FIELDS), None);
     assert_eq!(many(fields::MAX_FIELDS + 1), Some(Cause::HeadTooLarge));
     let target = |length: usize| {
         let head = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(length - 1));
-        Head::parse(&head.into(), Fields::new()).map_err(|refusal| refusal.cause).err()
+        Head::parse(&head.into(), &Stock::default()).map_err(|refusal| refusal.cause).err()
     };
     assert_eq!(target(MAX_TARGET), None);
     assert_eq!(target(MAX_TARGET + 1), Some(Cause::TargetTooLong));
@@ -262,7 +262,7 @@ fn what_was_asked_is_known_where_it_could_be_read() {
         ("GET /\u{e4} HTTP/1.1\r\n\r\n", Some("GET /\u{e4}")),
         ("GET /#y HTTP/1.1\r\n\r\n", None),
     ] {
-        let refusal = Head::parse(&text.into(), Fields::new()).unwrap_err();
+        let refusal = Head::parse(&text.into(), &Stock::default()).unwrap_err();
         let asked = refusal.asked.map(|asked| format!("{} {}", asked.0, asked.1));
         assert_eq!(asked.as_deref(), expected);
     }
