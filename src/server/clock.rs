@@ -52,17 +52,18 @@ impl Clock {
 
     /// Timeouts for one task, looked at from now on.
     pub(crate) fn deadlines(self: &Rc<Self>) -> Rc<Deadlines> {
-        let deadlines = Rc::new(Deadlines {
-            clock: Rc::clone(self),
-            due_ms: Default::default(),
-            waiting_since_ms: Cell::new(self.now_ms.get()),
-            waker: RefCell::default(),
-        });
         let mut watched = self.watched.borrow_mut();
         if watched.is_empty() {
             self.read();
             self.appeared.notify_one();
         }
+        let deadlines = Rc::new(Deadlines {
+            clock: Rc::clone(self),
+            place: Cell::new(watched.len()),
+            due_ms: Default::default(),
+            waiting_since_ms: Cell::new(self.now_ms.get()),
+            waker: RefCell::default(),
+        });
         watched.push(Rc::downgrade(&deadlines));
         deadlines
     }
@@ -119,13 +120,18 @@ impl Clock {
     }
 
     fn look(&self) {
-        self.watched.borrow_mut().retain(|watched| {
-            let Some(deadlines) = watched.upgrade() else { return false };
-            if deadlines.any_passed() {
-                deadlines.wake();
-            }
-            true
-        });
+        let watched = self.watched.borrow();
+        let all = watched.iter().filter_map(Weak::upgrade);
+        all.filter(|deadlines| deadlines.any_passed()).for_each(|deadlines| deadlines.wake());
+    }
+
+    /// Watches what had this place no more: the last takes it.
+    fn forget(&self, place: usize) {
+        let mut watched = self.watched.borrow_mut();
+        watched.swap_remove(place);
+        if let Some(moved) = watched.get(place).and_then(Weak::upgrade) {
+            moved.place.set(place);
+        }
     }
 }
 
@@ -148,11 +154,20 @@ pub(crate) enum Wait {
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     clock: Rc<Clock>,
+    /// Where it is among [`Clock::watched`], which it leaves when it is dropped: what stayed until
+    /// the next look would keep the memory of each connection that has ended since the last.
+    place: Cell<usize>,
     /// When each [`Wait`] ends, in milliseconds of the clock; 0: it does not.
     due_ms: [Cell<u64>; 5],
     /// When the latest [`Wait::Request`] began.
     waiting_since_ms: Cell<u64>,
     waker: RefCell<Option<Waker>>,
+}
+
+impl Drop for Deadlines {
+    fn drop(&mut self) {
+        self.clock.forget(self.place.get());
+    }
 }
 
 impl Deadlines {
@@ -255,6 +270,26 @@ mod tests {
             clock.read();
         }
         assert!(old.passed(Wait::Body) && new.passed(Wait::Upstream));
+    }
+
+    #[test]
+    fn whoever_goes_is_watched_no_more_and_all_others_are() {
+        let clock = Clock::new();
+        let mut all: Vec<_> = (0..20).map(|_| clock.deadlines()).collect();
+        for gone in [19, 0, 5, 5, 0, 14, 3] {
+            all.remove(gone);
+            all.push(clock.deadlines());
+            all.swap_remove(7);
+        }
+        let watched = clock.watched.borrow();
+        assert_eq!(watched.len(), all.len());
+        for deadlines in &all {
+            let there = watched[deadlines.place.get()].upgrade().expect("it is there");
+            assert!(Rc::ptr_eq(&there, deadlines));
+        }
+        drop(watched);
+        drop(all);
+        assert!(clock.watched.borrow().is_empty());
     }
 
     #[test]
