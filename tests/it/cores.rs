@@ -79,3 +79,18 @@ fn connections_over_a_unix_socket_are_work_for_all() {
         }
     });
 }
+
+/// The kernel tells a worker once that connections have come, however many.
+#[test]
+fn connections_that_come_together_are_all_served() {
+    let origin = Origin::echo();
+    let listen = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
+    let gate = Gate::with(&[("keygate.toml", &reference(&origin)), ("server.toml", listen)]);
+    gate.signal("STOP");
+    let mut clients: Vec<_> = (0..10).map(|_| gate.client()).collect();
+    gate.signal("CONT");
+    // Nobody who comes later may be needed for them to be seen; the last has waited the shortest.
+    for client in clients.iter_mut().rev() {
+        assert_eq!(client.send(REQUEST).response().status, 200);
+    }
+}
