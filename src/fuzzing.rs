@@ -45,7 +45,7 @@ pub fn pass(
         peer: peer_value.as_ref(),
         client: client_value.as_ref(),
         host: host.value(),
-        request_id: &HeaderValue::from_static("id"),
+        request_id: b"id",
         framing: Framing::None,
         websocket: asks_for_websocket(&head, Framing::None),
         expects_continue: false,

@@ -15,6 +15,7 @@ use crate::forward::{self, Rest, headers};
 use crate::head::{RequestHead, ResponseHead};
 use crate::headers::X_REQUEST_ID;
 use crate::observe::record::Record;
+use crate::observe::request_id::RequestId;
 use crate::plan::InFlight;
 use crate::plugin::Cx;
 use crate::reply::{Asked, Cause, ErrorStyle, Reply};
@@ -158,7 +159,8 @@ async fn answer(
         Some(index) => &served.plan.locations[index].errors,
         None => &ErrorStyle::default(),
     };
-    let asked = Asked { style, headers: asked, request_id: record.request_id() };
+    let request_id = record.request_id().value();
+    let asked = Asked { style, headers: asked, request_id: &request_id };
     let (head, body) = reply.response(asked, worker.stock.empty());
     record.status = Some(head.status);
     record.answered = record.sent.map(|_| std::time::Instant::now());
@@ -166,15 +168,9 @@ async fn answer(
 }
 
 /// The id that a trusted proxy sent, or a new one.
-fn request_id(worker: &Worker, headers: &Fields, trusted: bool) -> HeaderValue {
+fn request_id(worker: &Worker, headers: &Fields, trusted: bool) -> RequestId {
     let sent = if trusted { headers.get(&X_REQUEST_ID) } else { None };
-    sent.filter(|id| is_request_id(id.as_bytes())).cloned().unwrap_or_else(|| worker.request_id())
-}
-
-/// Whether an id can stand in a log line and in a header field as it is.
-fn is_request_id(id: &[u8]) -> bool {
-    const MAX_LENGTH: usize = 128;
-    (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+    sent.and_then(RequestId::sent).unwrap_or_else(|| worker.request_id())
 }
 
 /// A place among the concurrent requests of a location, left when it is dropped.

@@ -49,7 +49,7 @@ pub(crate) struct Passage<'a> {
     /// The `Host` that the client asked for.
     pub(crate) host: Option<&'a HeaderValue>,
     /// The name of the request in everybody's logs.
-    pub(crate) request_id: &'a HeaderValue,
+    pub(crate) request_id: &'a [u8],
     /// How the body is framed.
     pub(crate) framing: Framing,
     /// Whether this asks for a WebSocket.
@@ -158,7 +158,7 @@ fn forwarded(field: &mut impl FnMut(&HeaderName, &[u8]), came: &Fields, passage:
     if let Some(client) = passage.client {
         field(&X_REAL_IP, client.as_bytes());
     }
-    field(&X_REQUEST_ID, passage.request_id.as_bytes());
+    field(&X_REQUEST_ID, passage.request_id);
 }
 
 /// The client's address: the peer's, or, where the peer is a trusted proxy, the last address of

@@ -64,7 +64,7 @@ pub(crate) async fn send(
         peer: client.peer_value.as_ref(),
         client: record.client.as_ref(),
         host: admitted.host.value(),
-        request_id: record.request_id(),
+        request_id: record.request_id().as_bytes(),
         framing,
         websocket: headers::asks_for_websocket(head, framing),
         expects_continue,

@@ -59,7 +59,7 @@ fn check_sent(request: &str, change: impl Fn(&mut Passage<'_>), expected: &str) 
         peer: Some(&peer),
         client: Some(&client),
         host: Some(&host),
-        request_id: &id,
+        request_id: id.as_bytes(),
         framing: Framing::None,
         websocket: false,
         expects_continue: false,

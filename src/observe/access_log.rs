@@ -85,7 +85,7 @@ pub(crate) struct Line<'a> {
     /// The key's public name.
     pub(crate) key_id: Option<&'a str>,
     /// The request's id.
-    pub(crate) request_id: &'a HeaderValue,
+    pub(crate) request_id: &'a [u8],
 }
 
 impl AccessLog {
@@ -182,7 +182,7 @@ impl Line<'_> {
             out.extend_from_slice(value.unwrap_or("-").as_bytes());
         }
         out.extend_from_slice(b" id=");
-        out.extend_from_slice(self.request_id.as_bytes());
+        out.extend_from_slice(self.request_id);
         out.push(b'\n');
     }
 
@@ -215,7 +215,7 @@ impl Line<'_> {
             (&br#","location":"#[..], self.location),
             (br#","consumer":"#, self.consumer),
             (br#","key_id":"#, self.key_id),
-            (br#","request_id":"#, self.request_id.to_str().ok()),
+            (br#","request_id":"#, str::from_utf8(self.request_id).ok()),
         ] {
             out.extend_from_slice(name);
             quoted(value, out);

@@ -3,5 +3,6 @@
 pub mod access_log;
 pub mod log;
 pub(crate) mod record;
+pub(crate) mod request_id;
 pub(crate) mod seldom;
 pub(crate) mod sink;

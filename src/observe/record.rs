@@ -8,6 +8,7 @@ use std::time::Instant;
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use super::access_log::Line;
+use super::request_id::RequestId;
 use crate::pipeline::Processing;
 use crate::server::worker::{Served, Worker};
 
@@ -19,7 +20,7 @@ pub(crate) struct Record {
     worker: Rc<Worker>,
     served: Rc<Served>,
     request: Option<(Method, Uri)>,
-    request_id: HeaderValue,
+    request_id: RequestId,
     begun: Instant,
     /// The client's address; none on a unix socket.
     pub(crate) client: Option<HeaderValue>,
@@ -46,7 +47,7 @@ impl Record {
         worker: Rc<Worker>,
         served: Rc<Served>,
         request: Option<(Method, Uri)>,
-        request_id: HeaderValue,
+        request_id: RequestId,
         client: Option<HeaderValue>,
     ) -> Self {
         Self {
@@ -73,7 +74,7 @@ impl Record {
     }
 
     /// The request's id.
-    pub(crate) fn request_id(&self) -> &HeaderValue {
+    pub(crate) fn request_id(&self) -> &RequestId {
         &self.request_id
     }
 
@@ -100,7 +101,7 @@ impl Drop for Record {
             location: self.location.map(|index| &*self.served.plan.locations[index].name),
             consumer: self.consumer.as_deref(),
             key_id: self.key_id.as_deref(),
-            request_id: &self.request_id,
+            request_id: self.request_id.as_bytes(),
         });
     }
 }

@@ -13,6 +13,7 @@ use http::HeaderValue;
 use super::clock::Clock;
 use crate::http1::stock::Stock;
 use crate::observe::access_log::AccessLog;
+use crate::observe::request_id::RequestId;
 use crate::plan::{ListenAddr, Plan};
 use crate::socket::is_out_of_descriptors;
 use crate::upstream::lease::Lease;
@@ -219,12 +220,9 @@ impl Worker {
         date.1.clone()
     }
 
-    /// A new request id: 128 random bits in hexadecimal. It is a name, not a secret.
-    pub(crate) fn request_id(&self) -> HeaderValue {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let bits = self.random.borrow_mut().u128(..);
-        let id: [u8; 32] = std::array::from_fn(|index| DIGITS[(bits >> (index * 4)) as usize & 15]);
-        HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("-"))
+    /// A name for a request.
+    pub(crate) fn request_id(&self) -> RequestId {
+        RequestId::new(self.random.borrow_mut().u128(..))
     }
 }
 

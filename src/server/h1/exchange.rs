@@ -243,7 +243,7 @@ fn write_refusal(client: &Client, refusal: Refusal) {
     let asked = reply::Asked {
         style: &ErrorStyle::default(),
         headers: &Fields::new(),
-        request_id: &request_id,
+        request_id: &request_id.value(),
     };
     let (mut head, body) = Reply::closing(refusal.cause).response(asked, worker.stock.empty());
     head.headers.append(DATE, worker.date());
