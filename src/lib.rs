@@ -4,8 +4,9 @@
 //! gate does, [`plan`], at start and at each [`reload`]. A `server` accepts connections on one
 //! thread a core, and gives each request to the `pipeline`: `screen` refuses what could be read in
 //! two ways, [`route`] chooses a location, its [`plugin`]s let the request go on or answer it with
-//! a [`reply`], and `forward` sends it to an `upstream` and the `answer` back. [`keys`] and
-//! [`query`] are the pure parts of authentication; [`observe`] is what can be seen from outside.
+//! a [`reply`], and `forward` sends it to an `upstream` and the `answer` back; what they hand on is
+//! a [`head`] with its [`fields`]. [`keys`] and [`query`] are the pure parts of authentication;
+//! [`observe`] is what can be seen from outside.
 
 mod answer;
 pub mod cli;
