@@ -94,15 +94,15 @@ impl AccessLog {
         self.log.set(log);
     }
 
-    /// Writes a line, if there is to be an access log.
-    pub(crate) fn write(&self, line: &Line<'_>) {
+    /// Writes the line of a request that ended at this time, if there is to be an access log.
+    pub(crate) fn write(&self, time: SystemTime, line: &Line<'_>) {
         let log = self.log.get();
         if !log.access {
             return;
         }
         let mut lines = self.lines.borrow_mut();
         let mut stamp = self.stamp.borrow_mut();
-        let time = stamp.at(SystemTime::now());
+        let time = stamp.at(time);
         match log.format {
             LogFormat::Text => line.text(time, &mut lines),
             LogFormat::Json => line.json(time, &mut lines),

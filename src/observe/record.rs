@@ -90,18 +90,21 @@ impl Drop for Record {
         let upstream = self.sent.map(|sent| self.answered.unwrap_or(ended).duration_since(sent));
         let whole = ended.duration_since(self.begun);
         let gone = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default();
-        self.worker.access_log.write(&Line {
-            client: self.client.as_ref(),
-            request: self.request.as_ref(),
-            masked: &self.served.plan.credential_names,
-            status: self.status.unwrap_or(gone),
-            bytes: self.bytes,
-            keygate: whole.saturating_sub(upstream.unwrap_or_default()),
-            upstream,
-            location: self.location.map(|index| &*self.served.plan.locations[index].name),
-            consumer: self.consumer.as_deref(),
-            key_id: self.key_id.as_deref(),
-            request_id: self.request_id.as_bytes(),
-        });
+        self.worker.access_log.write(
+            self.worker.clock.wall_at(ended),
+            &Line {
+                client: self.client.as_ref(),
+                request: self.request.as_ref(),
+                masked: &self.served.plan.credential_names,
+                status: self.status.unwrap_or(gone),
+                bytes: self.bytes,
+                keygate: whole.saturating_sub(upstream.unwrap_or_default()),
+                upstream,
+                location: self.location.map(|index| &*self.served.plan.locations[index].name),
+                consumer: self.consumer.as_deref(),
+                key_id: self.key_id.as_deref(),
+                request_id: self.request_id.as_bytes(),
+            },
+        );
     }
 }

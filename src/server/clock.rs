@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
@@ -34,6 +34,8 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(250);
 pub(crate) struct Clock {
     /// When it was last read.
     read: Cell<Instant>,
+    /// What time of day it was at some instant of late.
+    wall: Cell<(Instant, SystemTime)>,
     now_ms: Cell<u64>,
     watched: RefCell<Vec<Weak<Deadlines>>>,
     appeared: Notify,
@@ -42,8 +44,10 @@ pub(crate) struct Clock {
 impl Clock {
     /// A clock that stands still until [`Clock::run`] is polled.
     pub(crate) fn new() -> Rc<Self> {
+        let now = Instant::now();
         Rc::new(Self {
-            read: Cell::new(Instant::now()),
+            read: Cell::new(now),
+            wall: Cell::new((now, SystemTime::now())),
             now_ms: Cell::new(0),
             watched: RefCell::default(),
             appeared: Notify::new(),
@@ -111,8 +115,21 @@ impl Clock {
         self.now_ms.set(self.now_ms.get() + time.as_millis() as u64);
     }
 
+    /// The time of day, a tick late at most; to ask for it costs nothing.
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.wall.get().1
+    }
+
+    /// The time of day at an instant of late.
+    pub(crate) fn wall_at(&self, instant: Instant) -> SystemTime {
+        let (known, wall) = self.wall.get();
+        wall + instant.saturating_duration_since(known)
+    }
+
     fn read(&self) {
-        let passed = self.read.get().elapsed();
+        let now = Instant::now();
+        self.wall.set((now, SystemTime::now()));
+        let passed = now.saturating_duration_since(self.read.get());
         let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
         // Less than a millisecond is left for the next time.
         self.read.set(self.read.get() + Duration::from_millis(passed_ms));
@@ -302,6 +319,18 @@ mod tests {
         }
         let counted = clock.now_ms.get() - start;
         assert!((100_900..101_900).contains(&counted), "{counted} ms");
+    }
+
+    #[test]
+    fn the_time_of_day_goes_on_between_readings_and_is_set_right_by_each() {
+        let (clock, second) = (Clock::new(), Duration::from_secs(1));
+        let (known, wall) = clock.wall.get();
+        assert_eq!(clock.wall(), wall);
+        assert_eq!(clock.wall_at(known + second), wall + second);
+        assert_eq!(clock.wall_at(known - second), wall);
+        clock.wall.set((known, SystemTime::UNIX_EPOCH));
+        clock.read();
+        assert!(clock.wall() >= wall);
     }
 
     #[test]

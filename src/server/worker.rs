@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderValue;
 
@@ -210,8 +210,8 @@ impl Worker {
 
     /// The date of a response, formatted once a second, whichever way the clock goes.
     pub(crate) fn date(&self) -> HeaderValue {
-        let now = SystemTime::now();
-        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().min(LAST_SECOND);
+        let since = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let second = since.as_secs().min(LAST_SECOND);
         let mut date = self.date.borrow_mut();
         if date.0 != second {
             let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
