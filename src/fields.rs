@@ -121,6 +121,9 @@ mod tests {
     fn the_order_of_lines_stays() {
         let mut all = fields(LINES);
         assert_eq!((lines(&all), all.len(), all.is_empty()), (LINES.to_owned(), 5, false));
+        let copied: Fields =
+            all.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        assert_eq!(copied, all);
         all.append(HOST, HeaderValue::from_static("b"));
         assert_eq!(lines(&all), format!("{LINES}\nhost: b"));
         all.clear();

@@ -121,7 +121,7 @@ fn name_length(value: &HeaderValue) -> Result<usize, Cause> {
 fn is_unreserved(byte: u8) -> bool {
     const TABLE: [bool; 256] = {
         let (mut table, mut byte) = ([false; 256], 0);
-        while byte < 128 {
+        while byte < table.len() {
             table[byte] = matches!(byte as u8, b'-' | b'.' | b'_' | b'~')
                 || (byte as u8).is_ascii_alphanumeric();
             byte += 1;
