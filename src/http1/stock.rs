@@ -96,6 +96,8 @@ fn place(written: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::sample::lines;
 
@@ -127,6 +129,24 @@ mod tests {
         let long = "a".repeat(MAX_NAME + 1);
         assert_eq!(names.name(long.as_bytes()).expect("a name"), *long);
         assert!(names.0.iter().flatten().all(|(written, _)| written.len() <= MAX_NAME));
+    }
+
+    /// What browsers, SDKs and servers send.
+    const USUAL: &str = "Host User-Agent Accept X-Api-Key X-API-Key Connection Authorization \
+        Content-Type Content-Length Accept-Encoding Accept-Language Cache-Control Date \
+        Server Transfer-Encoding Cookie Set-Cookie Origin Referer x-stainless-lang \
+        x-stainless-package-version x-stainless-os x-stainless-arch \
+        x-stainless-runtime x-stainless-runtime-version x-stainless-async \
+        x-stainless-retry-count x-stainless-timeout x-stainless-read-timeout \
+        anthropic-version openai-organization X-Request-Id X-Forwarded-For \
+        X-Forwarded-Proto X-Forwarded-Host X-Real-IP Vary ETag Last-Modified \
+        X-Ratelimit-Limit-Requests Keep-Alive host user-agent accept content-type \
+        content-length connection date server";
+
+    #[test]
+    fn usual_names_have_places_for_themselves() {
+        let places: HashSet<_> = USUAL.split(' ').map(|name| place(name.as_bytes())).collect();
+        assert_eq!((USUAL.split(' ').count(), places.len()), (49, 47));
     }
 
     #[test]
