@@ -32,8 +32,20 @@ impl fmt::Debug for RequestHead {
 pub struct ResponseHead {
     /// What came of it.
     pub status: StatusCode,
-    /// What an upstream's HTTP/1 calls the status, if not by its usual name.
+    /// What an upstream's HTTP/1 calls the status, if not by its usual name; of bytes that may stand
+    /// in a status line (RFC 9112, section 4).
     pub reason: Option<Bytes>,
     /// The header fields.
     pub headers: Fields,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sample::head;
+
+    #[test]
+    fn a_head_that_is_printed_shows_no_key() {
+        let shown = format!("{:?}", head("GET /x?api_key=secret\nX-Api-Key: secret"));
+        assert_eq!(shown, r#"GET HTTP/1.1 ["x-api-key"]"#);
+    }
 }
