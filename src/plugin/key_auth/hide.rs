@@ -118,3 +118,22 @@ fn hide_cookies(sources: &[Source], line: &HeaderValue) -> Result<Fate, Stuck> {
 fn becomes(value: &[u8]) -> Result<Fate, Stuck> {
     HeaderValue::from_bytes(value).map(Fate::Becomes).map_err(|_| Stuck)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{fields, lines};
+
+    #[test]
+    fn one_line_that_cannot_be_changed_stops_the_request_and_goes() {
+        for stuck in ["a", "b", "c"] {
+            let mut headers = fields("a: 1\nb: 2\nc: 3");
+            let decide = |name: &HeaderName, _: &HeaderValue| match name == stuck {
+                true => Err(Stuck),
+                false => Ok(Fate::Stays),
+            };
+            assert!(hide_fields(decide, &mut headers).is_err(), "{stuck}");
+            assert!(!lines(&headers).contains(stuck));
+        }
+    }
+}
