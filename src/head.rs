@@ -32,8 +32,8 @@ impl fmt::Debug for RequestHead {
 pub struct ResponseHead {
     /// What came of it.
     pub status: StatusCode,
-    /// What an upstream's HTTP/1 calls the status, if not by its usual name; of bytes that may stand
-    /// in a status line (RFC 9112, section 4).
+    /// What an upstream's HTTP/1 calls the status, if not by its usual name; of bytes that may
+    /// stand in a status line (RFC 9112, section 4).
     pub reason: Option<Bytes>,
     /// The header fields.
     pub headers: Fields,
