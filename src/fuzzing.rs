@@ -46,13 +46,13 @@ pub fn pass(
         client: client_value.as_ref(),
         host: host.value(),
         request_id: b"id",
+        names: None,
         framing: Framing::None,
         websocket: asks_for_websocket(&head, Framing::None),
         expects_continue: false,
     };
-    let cx = Cx { client, now: std::time::Instant::now(), consumer: None, key_id: None };
     let mut sent = Vec::new();
-    write_head(&mut sent, &head, host.value(), &passage, &cx);
+    write_head(&mut sent, &head, host.value(), &passage);
     let fields = fields_of(&sent);
     Some(Passed { client, host: host.name().map(str::to_owned), fields })
 }

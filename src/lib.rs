@@ -20,6 +20,7 @@ pub mod head;
 mod headers;
 mod http1;
 pub mod keys;
+pub mod limit;
 pub mod observe;
 mod pipeline;
 pub mod plan;

@@ -16,7 +16,7 @@ use crate::head::{RequestHead, ResponseHead};
 use crate::headers::X_REQUEST_ID;
 use crate::observe::record::Record;
 use crate::observe::request_id::RequestId;
-use crate::plan::InFlight;
+use crate::plan::{InFlight, Location};
 use crate::plugin::Cx;
 use crate::reply::{Asked, Cause, ErrorStyle, Reply};
 use crate::route::Choice;
@@ -28,8 +28,6 @@ use crate::server::worker::{Served, Worker};
 
 /// A request that may go on.
 pub(crate) struct Admitted {
-    /// Index of the location.
-    pub(crate) location: usize,
     /// Whether the peer's `X-Forwarded-*` are believed.
     pub(crate) trusted: bool,
     /// Whom the request is for.
@@ -88,7 +86,7 @@ async fn pass(
     let admitted = admit(client, served, head, record)?;
     let (mut response, rest) = forward::send(client, served, head, body, &admitted, record).await?;
     // The plugins that let the request go on see the response, the last one first.
-    for plugin in served.plan.locations[admitted.location].plugins.iter().rev() {
+    for plugin in served.plan.locations[admitted.cx.location].plugins.iter().rev() {
         plugin.response(&mut response, &admitted.cx);
     }
     record.status = Some(response.status);
@@ -112,8 +110,8 @@ fn admit(
     }
 
     let (name, path) = (host.name(), head.uri.path());
-    let location = match plan.router.choose(&head.method, name, path) {
-        Choice::Location { index, .. } => index,
+    let (location, also) = match plan.router.choose(&head.method, name, path) {
+        Choice::Location { index, also } => (index, also),
         Choice::Nowhere => return Err(Reply::from(Cause::NotFound)),
         Choice::Ambiguous => return Err(Reply::closing(Cause::BadRequest)),
     };
@@ -124,21 +122,28 @@ fn admit(
     }
     record.location = Some(location);
 
-    let mut cx = Cx { client: address, now: record.begun(), consumer: None, key_id: None };
-    for plugin in &plan.locations[location].plugins {
-        if let ControlFlow::Break(reply) = plugin.request(head, &mut cx) {
-            return Err(reply);
-        }
+    let wall = client.worker.clock.wall_at(record.begun());
+    let mut cx = Cx { location, also, ..Cx::new(address, record.begun(), wall) };
+    let decided = decide(&plan.locations[location], head, &mut cx);
+    record.key = cx.key;
+    if let ControlFlow::Break(reply) = decided {
+        return Err(reply);
     }
-    record.consumer.clone_from(&cx.consumer);
-    record.key_id.clone_from(&cx.key_id);
     record.processing = match &plan.locations[location].max_processing {
         Some(in_flight) => {
             Some(Processing::enter(in_flight).ok_or(Reply::from(Cause::Overloaded))?)
         }
         None => None,
     };
-    Ok(Admitted { location, trusted, host, cx })
+    Ok(Admitted { trusted, host, cx })
+}
+
+/// Asks the plugins, one after the other.
+fn decide(location: &Location, head: &mut RequestHead, cx: &mut Cx) -> ControlFlow<Reply> {
+    location.plugins.iter().enumerate().try_for_each(|(step, plugin)| {
+        cx.step = step;
+        plugin.request(head, cx)
+    })
 }
 
 /// Writes a reply, after its pause.

@@ -17,7 +17,7 @@ use crate::headers::{
 };
 use crate::http1::fields;
 use crate::plan::{HostPolicy, TrustedProxies};
-use crate::plugin::Cx;
+use crate::plugin::Names;
 use crate::screen;
 
 /// How a request's body is framed upstream.
@@ -50,6 +50,8 @@ pub(crate) struct Passage<'a> {
     pub(crate) host: Option<&'a HeaderValue>,
     /// The name of the request in everybody's logs.
     pub(crate) request_id: &'a [u8],
+    /// The names of the key, if it has any.
+    pub(crate) names: Option<Names<'a>>,
     /// How the body is framed.
     pub(crate) framing: Framing,
     /// Whether this asks for a WebSocket.
@@ -65,7 +67,6 @@ pub(crate) fn write_head(
     head: &RequestHead,
     host_sent: Option<&HeaderValue>,
     passage: &Passage<'_>,
-    cx: &Cx,
 ) {
     write_request_line(out, head);
     let mut field = |name: &HeaderName, value: &[u8]| fields::write_one(out, name, value);
@@ -99,12 +100,14 @@ pub(crate) fn write_head(
         field(&EXPECT, b"100-continue");
     }
     forwarded(&mut field, &head.headers, passage);
-    for (name, value) in
-        [(X_CONSUMER_USERNAME, &cx.consumer), (X_CREDENTIAL_IDENTIFIER, &cx.key_id)]
-    {
-        // What is no value of a field stands in none.
-        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
-            field(&name, value.as_bytes());
+    if let Some(names) = passage.names {
+        for (name, value) in
+            [(X_CONSUMER_USERNAME, names.consumer), (X_CREDENTIAL_IDENTIFIER, names.id)]
+        {
+            // What is no value of a field stands in none.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                field(&name, value.as_bytes());
+            }
         }
     }
     out.extend_from_slice(b"\r\n");

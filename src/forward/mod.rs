@@ -49,7 +49,7 @@ pub(crate) async fn send(
     admitted: &Admitted,
     record: &mut Record,
 ) -> Result<(ResponseHead, Rest), Reply> {
-    let location = &served.plan.locations[admitted.location];
+    let location = &served.plan.locations[admitted.cx.location];
     let framing = body::framing(&head.headers, &body);
     if let (Framing::Length(length), Some(limit)) = (framing, location.max_body)
         && length > limit
@@ -65,6 +65,7 @@ pub(crate) async fn send(
         client: record.client.as_ref(),
         host: admitted.host.value(),
         request_id: record.request_id().as_bytes(),
+        names: record.names(),
         framing,
         websocket: headers::asks_for_websocket(head, framing),
         expects_continue,
@@ -82,9 +83,7 @@ pub(crate) async fn send(
         connections += u32::from(!lease.is_reused());
         let host = headers::host_sent(&lease.upstream().host, lease.own_host(), passage.host);
         let host = host.cloned();
-        let write = |out: &mut Vec<u8>| {
-            headers::write_head(out, head, host.as_ref(), &passage, &admitted.cx);
-        };
+        let write = |out: &mut Vec<u8>| headers::write_head(out, head, host.as_ref(), &passage);
         lease.send(head.method.clone(), write, body, framing);
         match exchange(client, &mut lease, head.version).await {
             Ok(response) => {

@@ -1,14 +1,12 @@
 //! What heads become on their way, as data.
 
-use std::time::Instant;
-
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::headers::*;
 use crate::fields::Fields;
 use crate::head::ResponseHead;
 use crate::plan::{HostPolicy, TrustedProxies};
-use crate::plugin::Cx;
+use crate::plugin::Names;
 use crate::sample::{self, fields, lines};
 
 fn forwarded_for(values: &[&str]) -> Fields {
@@ -60,14 +58,14 @@ fn check_sent(request: &str, change: impl Fn(&mut Passage<'_>), expected: &str) 
         client: Some(&client),
         host: Some(&host),
         request_id: id.as_bytes(),
+        names: Some(Names { id: "al-1", consumer: "al" }),
         framing: Framing::None,
         websocket: false,
         expects_continue: false,
     };
     change(&mut passage);
-    let cx = Cx { client: None, now: Instant::now(), consumer: Some("al".into()), key_id: None };
     let mut sent = Vec::new();
-    write_head(&mut sent, &head, Some(&host), &passage, &cx);
+    write_head(&mut sent, &head, Some(&host), &passage);
     let expected: Vec<_> = expected.lines().map(str::trim_start).collect();
     let line = format!("{} {} HTTP/1.1", head.method, head.uri);
     let expected = format!("{line}\r\n{}\r\n\r\n", expected.join("\r\n"));
@@ -80,7 +78,8 @@ const OWN: &str = "x-forwarded-for: 10.0.0.1
     x-forwarded-host: a.test:80
     x-real-ip: 192.0.2.1
     x-request-id: id-1
-    x-consumer-username: al";
+    x-consumer-username: al
+    x-credential-identifier: al-1";
 
 /// Fields whose names are as long as those that do not pass.
 const KEPT: &str = "x-same-length0: 14

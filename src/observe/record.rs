@@ -2,7 +2,6 @@
 //! ends.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderValue, Method, StatusCode, Uri};
@@ -10,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use super::access_log::Line;
 use super::request_id::RequestId;
 use crate::pipeline::Processing;
+use crate::plugin::{Authenticated, Names};
 use crate::server::worker::{Served, Worker};
 
 /// The status of a request whose client left before it was answered, as nginx writes it.
@@ -26,10 +26,8 @@ pub(crate) struct Record {
     pub(crate) client: Option<HeaderValue>,
     /// Index of the location.
     pub(crate) location: Option<usize>,
-    /// Whom the key belongs to.
-    pub(crate) consumer: Option<Arc<str>>,
-    /// The key's public name.
-    pub(crate) key_id: Option<Arc<str>>,
+    /// The key that was found to be valid.
+    pub(crate) key: Option<Authenticated>,
     /// When the request went upstream.
     pub(crate) sent: Option<Instant>,
     /// When the upstream's response ended; until then the record's own end.
@@ -58,8 +56,7 @@ impl Record {
             begun: Instant::now(),
             client,
             location: None,
-            consumer: None,
-            key_id: None,
+            key: None,
             sent: None,
             answered: None,
             status: None,
@@ -78,6 +75,11 @@ impl Record {
         &self.request_id
     }
 
+    /// The names of the key that was found to be valid.
+    pub(crate) fn names(&self) -> Option<Names<'_>> {
+        self.served.plan.names(self.location?, self.key?)
+    }
+
     /// Counts bytes of the response's body.
     pub(crate) fn add_bytes(&mut self, count: u64) {
         self.bytes += count;
@@ -89,6 +91,7 @@ impl Drop for Record {
         let ended = Instant::now();
         let upstream = self.sent.map(|sent| self.answered.unwrap_or(ended).duration_since(sent));
         let whole = ended.duration_since(self.begun);
+        let names = self.names();
         let gone = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default();
         self.worker.access_log.write(
             self.worker.clock.wall_at(ended),
@@ -101,8 +104,8 @@ impl Drop for Record {
                 keygate: whole.saturating_sub(upstream.unwrap_or_default()),
                 upstream,
                 location: self.location.map(|index| &*self.served.plan.locations[index].name),
-                consumer: self.consumer.as_deref(),
-                key_id: self.key_id.as_deref(),
+                consumer: names.map(|names| names.consumer),
+                key_id: names.map(|names| names.id),
                 request_id: self.request_id.as_bytes(),
             },
         );

@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::config::problem::Problem;
-use crate::plugin::Plugin;
+use crate::plugin::{Authenticated, Names, Plugin};
 use crate::reply::ErrorStyle;
 use crate::route::Router;
 
@@ -59,6 +59,11 @@ impl Plan {
     /// The plugin of this name.
     pub fn plugin(&self, name: &str) -> Option<&dyn Plugin> {
         self.plugins.iter().find(|plugin| *plugin.name == *name).map(|plugin| &*plugin.plugin)
+    }
+
+    /// The names of a key that was found to be valid on a location, if it has any.
+    pub fn names(&self, location: usize, key: Authenticated) -> Option<Names<'_>> {
+        self.locations.get(location)?.plugins.get(key.step)?.names(key.position)
     }
 
     /// Which settings differ from another plan that only a restart can change, as they are written.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use http::HeaderName;
 
@@ -23,6 +23,11 @@ pub trait Plugin: Any + Send + Sync {
 
     /// Sees the response head of every request that it let go on.
     fn response(&self, _head: &mut ResponseHead, _cx: &Cx) {}
+
+    /// The names of a key that this plugin found to be valid, by its position; none if it has none.
+    fn names(&self, _position: usize) -> Option<Names<'_>> {
+        None
+    }
 }
 
 /// What the steps of one request tell one another.
@@ -32,10 +37,48 @@ pub struct Cx {
     pub client: Option<IpAddr>,
     /// When the request's head was complete.
     pub now: Instant,
-    /// Whom the key belongs to.
-    pub consumer: Option<Arc<str>>,
-    /// The stable, public name of the key.
-    pub key_id: Option<Arc<str>>,
+    /// The same by the calendar.
+    pub wall: SystemTime,
+    /// Index of the location.
+    pub location: usize,
+    /// Other locations, with the same plugins, that some reading of the path leads to: what is
+    /// decided by a location must hold for them too.
+    pub also: Vec<usize>,
+    /// Which of the location's plugins decides now.
+    pub step: usize,
+    /// The key that was found to be valid.
+    pub key: Option<Authenticated>,
+}
+
+impl Cx {
+    /// Of a request to the first location that was complete at this time.
+    pub fn new(client: Option<IpAddr>, now: Instant, wall: SystemTime) -> Self {
+        Self { client, now, wall, location: 0, also: Vec::new(), step: 0, key: None }
+    }
+}
+
+/// A valid key, as what comes after authentication sees it. It is a place rather than names: names
+/// would be counted references, and all workers would count the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Which of the location's plugins knows the key.
+    pub step: usize,
+    /// Which of its keys it is, for [`Plugin::names`].
+    pub position: usize,
+    /// The same number for all requests with this key, also after a reload: what is counted by key
+    /// counts by it.
+    pub key: u64,
+    /// The same for its consumer.
+    pub consumer: u64,
+}
+
+/// The public names of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names<'a> {
+    /// The key's own.
+    pub id: &'a str,
+    /// Whom it belongs to.
+    pub consumer: &'a str,
 }
 
 /// A plugin's settings as they were read from the configuration.

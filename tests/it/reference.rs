@@ -170,7 +170,7 @@ fn verdict(plan: &Plan, key: &str) -> String {
     let value = http::HeaderValue::from_str(key).expect("it is valid");
     head.headers.append(http::HeaderName::from_static("x-api-key"), value);
     let now = std::time::Instant::now();
-    let mut cx = Cx { client: None, now, consumer: None, key_id: None };
+    let mut cx = Cx::new(None, now, SystemTime::now());
     let plugin = plan.plugin("key-auth").expect("the plan has the plugin");
     let verdict = plugin.request(&mut head, &mut cx);
     format!("{verdict:?} {:?}", head.headers.iter().collect::<Vec<_>>())

@@ -1,7 +1,7 @@
 //! What key-auth decides, as data.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::hiding::check_hidden;
 use super::*;
@@ -26,7 +26,7 @@ pub(super) fn plugin(settings: &str) -> Arc<dyn Plugin> {
 
 pub(super) fn cx() -> Cx {
     let client = Some(IpAddr::from([192, 0, 2, 1]));
-    Cx { client, now: Instant::now(), consumer: None, key_id: None }
+    Cx::new(client, Instant::now(), SystemTime::now())
 }
 
 /// A request from its lines; `K1` stands for the key.

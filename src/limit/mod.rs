@@ -1,0 +1,3 @@
+//! How often, and how much at once.
+
+pub mod rate;
