@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::CommandFactory;
 use keygate::cli::Arguments;
@@ -169,8 +169,7 @@ fn verdict(plan: &Plan, key: &str) -> String {
     let mut head = RequestHead::default();
     let value = http::HeaderValue::from_str(key).expect("it is valid");
     head.headers.append(http::HeaderName::from_static("x-api-key"), value);
-    let now = std::time::Instant::now();
-    let mut cx = Cx::new(None, now, SystemTime::now());
+    let mut cx = Cx::new(None, Instant::now(), SystemTime::now());
     let plugin = plan.plugin("key-auth").expect("the plan has the plugin");
     let verdict = plugin.request(&mut head, &mut cx);
     format!("{verdict:?} {:?}", head.headers.iter().collect::<Vec<_>>())
