@@ -104,14 +104,18 @@ impl Sources {
 
     /// What was found, file by file, masked so that it may be shown to anybody.
     pub(crate) fn problems(&self, findings: &Findings) -> Vec<Problem> {
-        let mut findings: Vec<_> = findings.0.iter().collect();
+        let Findings { list, elsewhere } = findings;
+        let mut findings: Vec<_> = list.iter().collect();
         findings.sort_by_key(|finding| {
             let start = finding.fault.span.as_ref().map_or(0, |span| span.start);
             (finding.severity == Severity::Warning, finding.source, start)
         });
         findings.truncate(MAX_PROBLEMS);
         let by_file = findings.chunk_by(|a, b| a.source == b.source);
-        by_file.flat_map(|findings| self.problems_of(findings)).collect()
+        let own = by_file.flat_map(|findings| self.problems_of(findings));
+        let mut problems: Vec<_> = own.chain(elsewhere.iter().cloned()).collect();
+        problems.sort_by_key(|problem| problem.severity == Severity::Warning);
+        problems
     }
 
     fn without_names(&self, text: &str) -> String {
@@ -153,17 +157,21 @@ struct Finding {
 
 /// What is wrong, before it is made to be shown.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Findings(Vec<Finding>);
+pub(crate) struct Findings {
+    list: Vec<Finding>,
+    /// What is wrong in other files.
+    elsewhere: Vec<Problem>,
+}
 
 impl Findings {
     /// Notes an error.
     pub(crate) fn fault(&mut self, source: usize, fault: Fault) {
-        self.0.push(Finding { source, severity: Severity::Error, fault });
+        self.list.push(Finding { source, severity: Severity::Error, fault });
     }
 
     /// Notes a warning.
     pub(crate) fn warn(&mut self, source: usize, fault: Fault) {
-        self.0.push(Finding { source, severity: Severity::Warning, fault });
+        self.list.push(Finding { source, severity: Severity::Warning, fault });
     }
 
     /// Notes an error in a table; a fault without a place is one of the table's header.
@@ -176,11 +184,16 @@ impl Findings {
         self.warn(table.source, placed(table, fault));
     }
 
+    /// Notes what is wrong in other files.
+    pub(crate) fn add(&mut self, problems: Vec<Problem>) {
+        self.elsewhere.extend(problems);
+    }
+
     /// Whether an error was noted within this place of a table: what is wrong with the whole of it
     /// only follows from that.
     pub(crate) fn has_error_within(&self, table: &Origin, place: &Range<usize>) -> bool {
         let is_within = |span: &Range<usize>| place.start <= span.start && span.end <= place.end;
-        self.0
+        self.list
             .iter()
             .filter(|finding| finding.source == table.source)
             .filter(|finding| finding.severity == Severity::Error)
@@ -189,7 +202,9 @@ impl Findings {
 
     /// Whether any error was noted.
     pub(crate) fn has_errors(&self) -> bool {
-        self.0.iter().any(|finding| finding.severity == Severity::Error)
+        let own = self.list.iter().map(|finding| finding.severity);
+        let elsewhere = self.elsewhere.iter().map(|problem| problem.severity);
+        own.chain(elsewhere).any(|severity| severity == Severity::Error)
     }
 
     /// Everything as it may be shown.

@@ -10,7 +10,7 @@ use crate::config::address::Trusted;
 use crate::config::problem::{Fault, Problem, Problems, Severity};
 use crate::config::source::{Findings, Origin};
 use crate::config::{self, Config, Table};
-use crate::plugin::{Built, CredentialPlaces};
+use crate::plugin::{Built, CredentialPlaces, Site};
 use crate::route::{Route, Router};
 
 /// Compiles a configuration. `previous` is the plan that is being replaced: state that outlives a
@@ -20,7 +20,8 @@ use crate::route::{Route, Router};
 ///
 /// Everything that is wrong with the configuration, at once.
 pub fn compile(config: &Config, previous: Option<&Plan>) -> Result<Plan, Problems> {
-    let mut compiler = Compiler { config, previous, findings: config.findings.clone() };
+    let locations = config.locations.iter().map(|table| table.name.as_str()).collect();
+    let mut compiler = Compiler { config, previous, locations, findings: config.findings.clone() };
     let plugins: Vec<_> = config.plugins.iter().map(|table| compiler.plugin(table)).collect();
     let upstreams: Vec<_> = config.upstreams.iter().map(|table| compiler.upstream(table)).collect();
     let mut guards = HashMap::new();
@@ -105,6 +106,8 @@ fn trusted(config: &Config) -> TrustedProxies {
 pub(super) struct Compiler<'c> {
     pub(super) config: &'c Config,
     pub(super) previous: Option<&'c Plan>,
+    /// The names of all locations.
+    locations: Vec<&'c str>,
     pub(super) findings: Findings,
 }
 
@@ -112,7 +115,10 @@ impl Compiler<'_> {
     fn plugin(&mut self, table: &Table<config::Plugin>) -> Option<Built> {
         let settings = &table.written.as_ref()?.settings;
         let previous = self.previous.and_then(|plan| plan.plugin(&table.name));
-        match settings.build(previous) {
+        let mut site = Site { previous, locations: &self.locations, problems: Vec::new() };
+        let built = settings.build(&mut site);
+        self.findings.add(site.problems);
+        match built {
             Ok(built) => {
                 let warnings = built.warnings.clone();
                 for warning in self.config.sources.without_hidden(&table.origin, warnings) {

@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 
 use http::HeaderName;
 
-use crate::config::problem::Fault;
+use crate::config::problem::{Fault, Problem};
 use crate::head::{RequestHead, ResponseHead};
 use crate::reply::{ErrorStyle, Reply};
 
@@ -83,10 +83,21 @@ pub struct Names<'a> {
 
 /// A plugin's settings as they were read from the configuration.
 pub trait Settings: fmt::Debug + Send + Sync {
-    /// Turns the settings into the plugin, or says everything that is wrong with them. `previous`
-    /// is the plugin of the same name in the plan that is being replaced: state that outlives a
-    /// reload is taken over from it where the settings that govern it are equal.
-    fn build(&self, previous: Option<&dyn Plugin>) -> Result<Built, Vec<Fault>>;
+    /// Turns the settings into the plugin, or says everything that is wrong with them.
+    fn build(&self, site: &mut Site<'_>) -> Result<Built, Vec<Fault>>;
+}
+
+/// What a plugin is built among.
+#[derive(Default)]
+pub struct Site<'a> {
+    /// The plugin of the same name in the plan that is being replaced: state that outlives a reload
+    /// is taken over from it where the settings that govern it are equal.
+    pub previous: Option<&'a dyn Plugin>,
+    /// The names of all locations, in the order of their indices.
+    pub locations: &'a [&'a str],
+    /// What is wrong, or doubtful, in files that the plugin reads beside the configuration. An error
+    /// among them refuses the plan.
+    pub problems: Vec<Problem>,
 }
 
 /// A plugin that is ready to serve, and what the plan must know about it.

@@ -17,7 +17,7 @@ use crate::config::problem::Fault;
 use crate::keys::digest::Digest;
 use crate::keys::doubt::doubt;
 use crate::keys::keyring::Keyring;
-use crate::plugin::{Built, CredentialPlaces, Plugin, Settings};
+use crate::plugin::{Built, CredentialPlaces, Plugin, Settings, Site};
 use crate::reply::{ErrorStyle, Format};
 
 /// What is named as the realm of the challenge when nothing is said.
@@ -36,7 +36,7 @@ const KEY_LIMIT: usize = 4096;
 type Checked<T> = Result<T, Vec<Fault>>;
 
 impl Settings for KeyAuthSettings {
-    fn build(&self, previous: Option<&dyn Plugin>) -> Result<Built, Vec<Fault>> {
+    fn build(&self, site: &mut Site<'_>) -> Result<Built, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut warnings = Vec::new();
         let sources = sources(self).unwrap_or_else(|wrong| note(&mut faults, wrong));
@@ -54,7 +54,7 @@ impl Settings for KeyAuthSettings {
             warnings.push(warning.help("hide_credentials = true removes it"));
         }
         let credentials = places(&sources);
-        let failures = limit.map(|limit| failures(limit, previous));
+        let failures = limit.map(|limit| failures(limit, site.previous));
         let plugin = KeyAuth {
             sources,
             parameters: credentials.parameters.clone(),

@@ -3,6 +3,7 @@
 use super::tests::build;
 use super::*;
 use crate::config::types::Secret;
+use crate::plugin::Site;
 
 /// Each settings text is refused with a fault that holds the words, at the marked value: the text
 /// between `«` and `»`.
@@ -152,7 +153,7 @@ fn no_fault_and_no_debug_text_holds_a_key() {
     let settings =
         "header = 'a'\nkeys = ['very-secret', ' very-secret', 'very-secret\t', 'very-secret']";
     let settings: KeyAuthSettings = toml::from_str(settings).unwrap();
-    let faults = settings.build(None).err().unwrap();
+    let faults = settings.build(&mut Site::default()).err().unwrap();
     assert_eq!(faults.len(), 2);
     assert!(!format!("{faults:?} {settings:?}").contains("very-secret"));
     let built = build("header = 'a'\nkeys = ['secret']").unwrap();
@@ -218,10 +219,16 @@ fn errors_are_a_word_or_a_table() {
 #[test]
 fn settings_without_a_file_have_faults_without_a_place() {
     let keys = [Secret::new("secret".to_owned()), Secret::new("secret".to_owned())];
-    let faults = KeyAuthSettings::new(["header:X-API-Key", "nothing"], keys).build(None).err();
+    let faults = KeyAuthSettings::new(["header:X-API-Key", "nothing"], keys)
+        .build(&mut Site::default())
+        .err();
     let faults = faults.unwrap();
     assert_eq!(faults.len(), 2);
     assert!(faults.iter().all(|fault| fault.span.is_none()));
     let key = Secret::new("a-key-that-is-long-enough".to_owned());
-    assert!(KeyAuthSettings::new(["header:X-API-Key", "bearer"], [key]).build(None).is_ok());
+    assert!(
+        KeyAuthSettings::new(["header:X-API-Key", "bearer"], [key])
+            .build(&mut Site::default())
+            .is_ok()
+    );
 }

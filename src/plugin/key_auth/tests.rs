@@ -6,13 +6,15 @@ use std::time::{Instant, SystemTime};
 use super::hiding::check_hidden;
 use super::*;
 use crate::config::problem::Fault;
-use crate::plugin::Built;
+use crate::plugin::{Built, Site};
 use crate::sample;
 
 const KEY: &str = "k1_9f86d081884c7d659a2feaa0c55ad015";
 
 pub(super) fn build(settings: &str) -> Result<Built, Vec<Fault>> {
-    toml::from_str::<KeyAuthSettings>(settings).expect("the settings are well formed").build(None)
+    toml::from_str::<KeyAuthSettings>(settings)
+        .expect("the settings are well formed")
+        .build(&mut Site::default())
 }
 
 /// A plugin with the one key.
@@ -296,11 +298,17 @@ fn failures_outlive_a_reload_where_the_limit_is_the_same() {
     let settings = |limit: &str| -> KeyAuthSettings {
         toml::from_str(&format!("{HEADER}\nkeys = ['{KEY}']\nmax_failures = '{limit}'")).unwrap()
     };
-    let old = settings("1/10s").build(None).unwrap().plugin;
+    let old = settings("1/10s").build(&mut Site::default()).unwrap().plugin;
     let (wrong, mut cx) = ("GET /\nX-API-Key: wrong", cx());
     assert_eq!(reply(&old, wrong, &mut cx).cause, Cause::InvalidKey);
-    let same = settings("1/10s").build(Some(&*old)).unwrap().plugin;
+    let same = settings("1/10s")
+        .build(&mut Site { previous: Some(&*old), ..Site::default() })
+        .unwrap()
+        .plugin;
     assert!(matches!(reply(&same, wrong, &mut cx).cause, Cause::RateLimited(_)));
-    let other = settings("1/11s").build(Some(&*old)).unwrap().plugin;
+    let other = settings("1/11s")
+        .build(&mut Site { previous: Some(&*old), ..Site::default() })
+        .unwrap()
+        .plugin;
     assert_eq!(reply(&other, wrong, &mut cx).cause, Cause::InvalidKey);
 }
