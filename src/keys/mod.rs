@@ -4,4 +4,5 @@ pub mod digest;
 pub mod doubt;
 pub mod format;
 pub mod keyring;
+pub mod keyset;
 pub mod record;

@@ -95,7 +95,7 @@ pub struct Site<'a> {
     pub previous: Option<&'a dyn Plugin>,
     /// The names of all locations, in the order of their indices.
     pub locations: &'a [&'a str],
-    /// What is wrong, or doubtful, in files that the plugin reads beside the configuration. An error
+    /// What is wrong or doubtful in files that the plugin reads beside the configuration. An error
     /// among them refuses the plan.
     pub problems: Vec<Problem>,
 }
