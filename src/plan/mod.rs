@@ -4,6 +4,7 @@
 mod compile;
 pub(crate) mod connections;
 mod location;
+mod renew;
 #[cfg(test)]
 mod tests;
 mod warnings;
@@ -27,6 +28,7 @@ use crate::route::Router;
 pub use self::compile::compile;
 
 /// A compiled configuration. `compile` is the only way to one, for start, `check` and reload.
+#[derive(Clone)]
 pub struct Plan {
     /// Where to listen; a reload cannot change it.
     pub listen: Vec<ListenAddr>,
@@ -86,6 +88,7 @@ impl Plan {
 }
 
 /// A plugin and the operator's name for it.
+#[derive(Clone)]
 pub struct NamedPlugin {
     /// The name.
     pub name: Box<str>,
@@ -185,6 +188,7 @@ pub enum LogFormat {
 }
 
 /// What a route leads to.
+#[derive(Clone)]
 pub struct Location {
     /// The operator's name for it, in logs.
     pub name: Box<str>,

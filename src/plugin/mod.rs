@@ -6,6 +6,7 @@ use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -23,6 +24,16 @@ pub trait Plugin: Any + Send + Sync {
 
     /// Sees the response head of every request that it let go on.
     fn response(&self, _head: &mut ResponseHead, _cx: &Cx) {}
+
+    /// The files beside the configuration that it reads.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// The same plugin with what those files hold now; none if that is what it has, or is wrong.
+    fn renewed(&self, _site: &mut Site<'_>) -> Option<Arc<dyn Plugin>> {
+        None
+    }
 
     /// The names of a key that this plugin found to be valid, by its position; none if it has none.
     fn names(&self, _position: usize) -> Option<Names<'_>> {

@@ -31,7 +31,7 @@ impl Source {
         load: impl Fn(Option<&Plan>) -> Result<Plan, String> + Send + Sync + 'static,
         path: Option<PathBuf>,
     ) -> Self {
-        Self { load: Box::new(load), watch: path.map(|path| Watch::new(&path)) }
+        Self { load: Box::new(load), watch: path.map(Watch::new) }
     }
 
     /// The first plan.
@@ -56,6 +56,13 @@ pub(crate) async fn run(
         tracing::warn!("the configuration cannot be watched; it is looked at every second instead");
     }
     loop {
+        // What the plan names is watched only now, and may have changed since it was read.
+        while let Some(watch) = &mut watch
+            && watch.follow(plans.borrow().files())
+        {
+            watch.begin_again(&reader).await;
+            reload(&load, &reader, &plans, Wanted::News).await;
+        }
         tokio::select! {
             _ = hangups.recv() => {}
             () = changed(watch.as_ref(), &reader) => {}
@@ -63,7 +70,7 @@ pub(crate) async fn run(
         if let Some(watch) = &mut watch {
             watch.begin_again(&reader).await;
         }
-        reload(&load, &reader, &plans).await;
+        reload(&load, &reader, &plans, Wanted::All).await;
     }
 }
 
@@ -74,33 +81,74 @@ async fn changed(watch: Option<&Watch>, reader: &Reader) {
     }
 }
 
+/// What a reload is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Everything.
+    All,
+    /// Only the keys that changed since they were read.
+    News,
+}
+
+/// What came of a reload.
+#[derive(Default)]
+struct Reloaded {
+    plan: Option<Plan>,
+    /// Everything that is wrong.
+    problems: Option<String>,
+}
+
 /// Loads a plan and lets it serve from the next request on, or logs why not.
-async fn reload(load: &Arc<Load>, reader: &Reader, plans: &Sender<Arc<Plan>>) {
+async fn reload(load: &Arc<Load>, reader: &Reader, plans: &Sender<Arc<Plan>>, wanted: Wanted) {
     let current = Arc::clone(&plans.borrow());
     let load = Arc::clone(load);
-    let loaded = reader.run(move || {
-        let plan = load(Some(&current))?;
-        match &plan.needs_restart(&current)[..] {
-            [] => Ok(plan),
-            fields => Err(format!(
-                "error: {} cannot change while keygate runs\n  = help: start a second keygate \
-                 beside this one, then stop this one",
-                fields.join(" and ")
-            )),
-        }
+    let loaded = reader.run(move || match wanted {
+        Wanted::All => reloaded(&*load, &current),
+        Wanted::News => renewed(&current),
     });
-    match loaded.await {
-        Some(Ok(plan)) => {
-            for warning in &plan.warnings {
-                tracing::warn!("{warning}");
-            }
-            let locations = plan.locations.len();
-            plans.send_replace(Arc::new(plan));
-            tracing::info!(locations, "reloaded the configuration");
-        }
-        Some(Err(problems)) => {
-            tracing::error!("the configuration was not reloaded, the old one stays:\n{problems}");
-        }
-        None => tracing::error!("the configuration was not reloaded"),
+    let Some(Reloaded { plan, problems }) = loaded.await else {
+        return tracing::error!("the configuration was not reloaded");
+    };
+    let whole = problems.is_none();
+    if let Some(problems) = problems {
+        tracing::error!("the configuration was not reloaded, the old one stays:\n{problems}");
     }
+    let Some(plan) = plan else { return };
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    let locations = plan.locations.len();
+    plans.send_replace(Arc::new(plan));
+    match (wanted, whole) {
+        (Wanted::All, true) => tracing::info!(locations, "reloaded the configuration"),
+        _ => tracing::info!("reloaded the keys"),
+    }
+}
+
+/// Loads everything. Where that is wrong the old configuration stays, but not with keys that have
+/// been revoked meanwhile.
+fn reloaded(load: &Load, current: &Plan) -> Reloaded {
+    let loaded = load(Some(current)).and_then(|plan| match &plan.needs_restart(current)[..] {
+        [] => Ok(plan),
+        fields => Err(format!(
+            "error: {} cannot change while keygate runs\n  = help: start a second keygate beside \
+             this one, then stop this one",
+            fields.join(" and ")
+        )),
+    });
+    match loaded {
+        Ok(plan) => Reloaded { plan: Some(plan), problems: None },
+        Err(problems) => {
+            let Reloaded { plan, problems: more } = renewed(current);
+            let more = more.filter(|more| !problems.contains(more.as_str()));
+            Reloaded { plan, problems: Some(problems + &more.unwrap_or_default()) }
+        }
+    }
+}
+
+/// Reads the keys that have changed.
+fn renewed(current: &Plan) -> Reloaded {
+    let (plan, problems) = current.renewed();
+    let problems: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    Reloaded { plan, problems: Some(problems).filter(|problems| !problems.is_empty()) }
 }

@@ -35,7 +35,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is watched, and how it looked when it was last read.
 pub(crate) struct Watch {
-    path: PathBuf,
+    /// The configuration, a file or a folder, and the files beside it that its plan names.
+    paths: Arc<[PathBuf]>,
     seen: Look,
     armed: Option<Armed>,
     /// What the kernel tells, once there is a runtime.
@@ -44,10 +45,21 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches a file or a folder from now on. To lose no change, begin before the first load.
-    pub(crate) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let paths = Arc::from([path]);
         // In this order, so that no change falls between the two.
-        let armed = Armed::at(path, None);
-        Self { path: path.to_owned(), seen: Look::at(path), armed, notices: None }
+        let armed = Armed::at(&paths, None);
+        Self { seen: Look::at(&paths), paths, armed, notices: None }
+    }
+
+    /// Watches these files beside the configuration from the next beginning on; says whether they
+    /// are others than before.
+    pub(crate) fn follow(&mut self, files: Vec<PathBuf>) -> bool {
+        let others = self.paths[1..] != files;
+        if others {
+            self.paths = self.paths[..1].iter().cloned().chain(files).collect();
+        }
+        others
     }
 
     /// Listens to the kernel; says whether it can. Must be called within a runtime.
@@ -84,8 +96,8 @@ impl Watch {
     /// The files are read next: what changes from here on is a change. The folder may be another
     /// than the one that the kernel was told to watch.
     pub(crate) async fn begin_again(&mut self, reader: &Reader) {
-        let (path, armed) = (self.path.clone(), self.armed.take());
-        let again = reader.run(move || (Armed::at(&path, armed), Look::at(&path))).await;
+        let (paths, armed) = (Arc::clone(&self.paths), self.armed.take());
+        let again = reader.run(move || (Armed::at(&paths, armed), Look::at(&paths))).await;
         let Some((armed, seen)) = again else { return };
         (self.armed, self.seen) = (armed, seen);
         if self.notices.is_none() || self.armed.is_none() {
@@ -94,8 +106,8 @@ impl Watch {
     }
 
     async fn look(&self, reader: &Reader) -> Look {
-        let path = self.path.clone();
-        reader.run(move || Look::at(&path)).await.unwrap_or_default()
+        let paths = Arc::clone(&self.paths);
+        reader.run(move || Look::at(&paths)).await.unwrap_or_default()
     }
 
     /// Waits until the kernel tells of something that may have changed the configuration.
@@ -111,50 +123,47 @@ impl Watch {
     }
 
     fn has_noticed(&self) -> bool {
-        self.armed.as_ref().is_some_and(|armed| armed.has_noticed(&self.path))
+        self.armed.as_ref().is_some_and(|armed| armed.has_noticed(&self.paths))
     }
 }
 
-/// A folder that the kernel watches (inotify(7)). It is the folder and not its files: Kubernetes
+/// Folders that the kernel watches (inotify(7)). They are folders and not their files: Kubernetes
 /// swaps a link, and a watch on a file is deaf after the first swap.
 struct Armed {
     inotify: Arc<OwnedFd>,
-    descriptor: i32,
-    /// Whether the folder is the configuration, or only holds it.
+    /// One for each path that is watched.
+    descriptors: Vec<i32>,
+    /// Whether the configuration is a folder.
     is_whole: bool,
 }
 
 impl Armed {
-    /// Watches the folder that is there now, if the kernel grants it.
-    fn at(path: &Path, previous: Option<Self>) -> Option<Self> {
-        let is_whole = path.is_dir();
-        let folder = match path.parent() {
-            _ if is_whole => path,
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let changes = WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::MODIFY
-            | WatchFlags::ATTRIB
-            | WatchFlags::MOVE
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF;
+    /// Watches the folders that are there now, if the kernel grants all of them.
+    fn at(paths: &[PathBuf], previous: Option<Self>) -> Option<Self> {
         let inotify = match previous {
-            Some(previous) => {
-                // Fails when that folder is gone.
-                let _ = inotify::remove_watch(&previous.inotify, previous.descriptor);
-                previous.inotify
+            Some(Self { inotify, descriptors, .. }) => {
+                for descriptor in descriptors {
+                    // Fails when that folder is gone, or was removed just now by another name.
+                    let _ = inotify::remove_watch(&inotify, descriptor);
+                }
+                inotify
             }
             None => Arc::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?),
         };
-        let descriptor = inotify::add_watch(&inotify, folder, changes).ok()?;
-        Some(Self { inotify, descriptor, is_whole })
+        let is_whole = paths[0].is_dir();
+        let folders = paths.iter().enumerate().map(|(at, path)| match path.parent() {
+            _ if at == 0 && is_whole => path,
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        });
+        let watch = |folder| inotify::add_watch(&inotify, folder, CHANGES);
+        let descriptors = folders.map(watch).collect::<Result<_, _>>().ok()?;
+        Some(Self { inotify, descriptors, is_whole })
     }
 
     /// Takes everything that the kernel has to tell, and says whether any of it may have changed
-    /// the configuration at `path`.
-    fn has_noticed(&self, path: &Path) -> bool {
+    /// what is at `paths`.
+    fn has_noticed(&self, paths: &[PathBuf]) -> bool {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut notices = inotify::Reader::new(&self.inotify, &mut buffer);
         let mut found = false;
@@ -163,7 +172,7 @@ impl Armed {
                 Ok(notice) => {
                     let name = notice.file_name().map(|name| name.to_string_lossy());
                     found |= match name {
-                        Some(name) => self.concerns(path, &name),
+                        Some(name) => self.concerns(paths, &name),
                         // Of the folder itself, or that notices were lost. The other is an echo.
                         None => !notice.events().contains(ReadFlags::IGNORED),
                     };
@@ -174,17 +183,26 @@ impl Armed {
         }
     }
 
-    /// Whether a file of this name counts. Others in the folder do not: keygate's own log may be
+    /// Whether a file of this name counts. Others in the folders do not: keygate's own log may be
     /// one of them, and each reload writes to it.
-    fn concerns(&self, path: &Path, name: &str) -> bool {
+    fn concerns(&self, paths: &[PathBuf], name: &str) -> bool {
         // `..data` is what Kubernetes swaps.
         name.starts_with("..")
             || self.is_whole && config::is_part(name)
-            || path.file_name().is_some_and(|own| own == name)
+            || paths.iter().any(|path| path.file_name().is_some_and(|own| own == name))
     }
 }
 
-/// What the kernel tells of all files of the configuration without reading them; none when they
+/// What may change a file.
+const CHANGES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MODIFY)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
+
+/// What the kernel tells of all files without reading them; none when those of the configuration
 /// cannot be listed.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Look(Option<Vec<(PathBuf, Option<Stamp>)>>);
@@ -194,7 +212,7 @@ struct Look(Option<Vec<(PathBuf, Option<Stamp>)>>);
 type Stamp = (u64, u64, u64, [i64; 4]);
 
 impl Look {
-    fn at(path: &Path) -> Self {
+    fn at(paths: &[PathBuf]) -> Self {
         let stamp = |file: PathBuf| {
             let stamp = fs::metadata(&file).ok().map(|of| {
                 let times = [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()];
@@ -202,6 +220,8 @@ impl Look {
             });
             (file, stamp)
         };
-        Self(config::files(path).map(|files| files.into_iter().map(stamp).collect()))
+        let files = config::files(&paths[0]);
+        let all = files.map(|files| files.into_iter().chain(paths[1..].iter().cloned()));
+        Self(all.map(|files| files.map(stamp).collect()))
     }
 }

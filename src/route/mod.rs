@@ -47,7 +47,7 @@ pub enum Choice {
 }
 
 /// All routes, ready to be asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Router {
     routes: Vec<Route>,
     /// For each host that is named in full, in order of the names.

@@ -46,9 +46,12 @@ fn only_compile_makes_a_plan() {
     let code = code();
     // The type itself, and the one place that makes a value of it.
     let makers = holders(&code, " Plan {\n");
-    assert_eq!(makers, ["plan/compile.rs", "plan/mod.rs"]);
-    let plan = &code.iter().find(|(name, _)| name == "plan/mod.rs").expect("it is there").1;
-    assert_eq!(plan.matches(" Plan {\n").count(), 2, "its definition and its methods");
+    assert_eq!(makers, ["plan/compile.rs", "plan/mod.rs", "plan/renew.rs"]);
+    for (file, count, what) in [("mod", 2, "its definition and methods"), ("renew", 1, "methods")] {
+        let file = format!("plan/{file}.rs");
+        let code = &code.iter().find(|(name, _)| *name == file).expect("it is there").1;
+        assert_eq!(code.matches(" Plan {\n").count(), count, "{file}: {what}");
+    }
 }
 
 #[test]

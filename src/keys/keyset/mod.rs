@@ -1,0 +1,174 @@
+//! All keys of a keys file, ready to be asked.
+
+mod builder;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::time::SystemTime;
+
+use http::Method;
+use ipnet::IpNet;
+
+use super::digest::Digest;
+use super::keyring::Keyring;
+use super::record::Limits;
+use crate::plugin::Names;
+
+pub use self::builder::Builder;
+
+/// The keys of one file. A record costs 48 bytes here and 50 in the keyring, beside its names.
+#[derive(Debug)]
+pub struct Keyset {
+    /// The digests of all records, in their order, and behind them those of `overlaps`.
+    keyring: Keyring,
+    entries: Box<[Entry]>,
+    overlaps: Box<[Overlap]>,
+    /// What only few keys have, each once.
+    rules: Box<[Rules]>,
+    /// All names, one after the other.
+    names: Box<str>,
+    /// The locations that rules name, each once.
+    locations: Box<[Location]>,
+}
+
+/// What is kept of a record.
+struct Entry {
+    /// The same number for the same id, in every file that names it.
+    id_tag: u64,
+    consumer_tag: u64,
+    /// In seconds since 1970.
+    valid: Range<u64>,
+    id: u32,
+    consumer: u32,
+    /// Index of its rules.
+    rules: u32,
+    id_length: u8,
+    consumer_length: u8,
+}
+
+/// A key that was replaced and is still valid.
+struct Overlap {
+    /// The record that it belongs to.
+    position: u32,
+    /// In seconds since 1970.
+    until: u64,
+}
+
+/// What a key may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Rules {
+    /// Indices into [`Keyset::locations`]; absent: everywhere.
+    pub locations: Option<Box<[usize]>>,
+    /// Absent: all.
+    pub methods: Option<Box<[Method]>>,
+    /// Absent: from anywhere.
+    pub allow_ips: Option<Box<[IpNet]>>,
+    /// How often, and how much at once.
+    pub limits: Limits,
+}
+
+/// A location as records name it.
+#[derive(Clone, Debug)]
+pub struct Location {
+    /// The name.
+    pub name: Box<str>,
+    /// Where it is named first, in bytes of the file.
+    pub place: Range<usize>,
+}
+
+impl Keyset {
+    /// The record whose key this is and is valid at this time.
+    pub fn find(&self, candidate: &Digest, now: SystemTime) -> Option<usize> {
+        let now = seconds(now);
+        let found = self.keyring.find(candidate)?;
+        let position = match found.checked_sub(self.entries.len()) {
+            None => found,
+            Some(overlap) => {
+                let overlap = &self.overlaps[overlap];
+                (now < overlap.until).then_some(overlap.position as usize)?
+            }
+        };
+        self.entries[position].valid.contains(&now).then_some(position)
+    }
+
+    /// Whether a key stands here, valid or not.
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.keyring.find(digest).is_some()
+    }
+
+    /// What the key of a record may do.
+    pub fn rules(&self, position: usize) -> &Rules {
+        &self.rules[self.entries[position].rules as usize]
+    }
+
+    /// The names of a record; none if there is no such record.
+    pub fn names(&self, position: usize) -> Option<Names<'_>> {
+        let entry = self.entries.get(position)?;
+        let name = |start: u32, length: u8| {
+            let start = start as usize;
+            self.names.get(start..start + usize::from(length))
+        };
+        Some(Names {
+            id: name(entry.id, entry.id_length)?,
+            consumer: name(entry.consumer, entry.consumer_length)?,
+        })
+    }
+
+    /// Numbers that stand for the id of a record and for its consumer, after a reload too.
+    pub fn tags(&self, position: usize) -> (u64, u64) {
+        let entry = &self.entries[position];
+        (entry.id_tag, entry.consumer_tag)
+    }
+
+    /// The locations that any record names.
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl Rules {
+    /// Whether a client's address is one that the key may be used from; an unknown one is not.
+    pub fn allow_address(&self, client: Option<IpAddr>) -> bool {
+        self.allow_ips.as_ref().is_none_or(|networks| {
+            client.is_some_and(|client| {
+                let client = client.to_canonical();
+                networks.iter().any(|network| network.contains(&client))
+            })
+        })
+    }
+
+    /// Whether the key may be used with a method.
+    pub fn allow_method(&self, method: &Method) -> bool {
+        self.methods.as_ref().is_none_or(|methods| methods.contains(method))
+    }
+}
+
+/// Whole seconds since 1970; before that, none.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[key]")
+    }
+}
+
+impl fmt::Debug for Overlap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[key]")
+    }
+}

@@ -1,0 +1,45 @@
+//! A plan with the keys of now, for when nothing but keys has changed, or the rest is wrong.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Plan;
+use crate::config::problem::{Problem, Severity};
+use crate::plugin::{Plugin, Site};
+
+impl Plan {
+    /// The files beside the configuration that this plan was made from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.plugins.iter().flat_map(|plugin| plugin.plugin.files()).collect()
+    }
+
+    /// The same plan with the keys that its files hold now, where they have changed, and everything
+    /// that is wrong with them. Keys that are wrong leave the old ones.
+    pub fn renewed(&self) -> (Option<Self>, Vec<Problem>) {
+        let locations: Vec<_> = self.locations.iter().map(|location| &*location.name).collect();
+        let mut problems = Vec::new();
+        let mut plan = None;
+        for named in &self.plugins {
+            let mut site =
+                Site { previous: Some(&*named.plugin), locations: &locations, problems: vec![] };
+            if let Some(plugin) = named.plugin.renewed(&mut site) {
+                plan.get_or_insert_with(|| self.clone()).replace(&named.plugin, &plugin);
+            }
+            problems.extend(site.problems);
+        }
+        let is_error = |problem: &Problem| problem.severity == Severity::Error;
+        let (problems, warnings) = problems.into_iter().partition(is_error);
+        if let Some(plan) = &mut plan {
+            plan.warnings = warnings;
+        }
+        (plan, problems)
+    }
+
+    fn replace(&mut self, old: &Arc<dyn Plugin>, new: &Arc<dyn Plugin>) {
+        let own = self.plugins.iter_mut().map(|named| &mut named.plugin);
+        let used = self.locations.iter_mut().flat_map(|location| &mut location.plugins);
+        for plugin in own.chain(used).filter(|plugin| Arc::ptr_eq(plugin, old)) {
+            *plugin = Arc::clone(new);
+        }
+    }
+}
