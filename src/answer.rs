@@ -9,34 +9,30 @@ use http_body::{Body, Frame, SizeHint};
 use crate::forward::body::{BodyError, UpstreamBody};
 use crate::observe::record::Record;
 
-/// The body of a response to the client; the request is recorded when it is dropped.
-pub(crate) struct Answer {
-    body: Source,
-    record: Option<Box<Record>>,
-}
+/// The body of a response to the client.
+pub(crate) struct Answer(Source);
 
 enum Source {
     /// One that keygate wrote itself, until it is sent.
     Own(Option<Bytes>),
-    /// One that streams from an upstream.
-    Upstream(UpstreamBody),
+    /// One that streams from an upstream; the request is recorded when it is dropped.
+    Upstream(UpstreamBody, Box<Record>),
 }
 
 impl Answer {
     /// One that keygate wrote itself.
-    pub(crate) fn own(body: Bytes, record: Box<Record>) -> Self {
-        let body = Source::Own(Some(body).filter(|body| !body.is_empty()));
-        Self { body, record: Some(record) }
+    pub(crate) fn own(body: Bytes) -> Self {
+        Self(Source::Own(Some(body).filter(|body| !body.is_empty())))
     }
 
-    /// None, because a tunnel takes over; the tunnel has the record.
+    /// None, because a tunnel takes over.
     pub(crate) fn empty() -> Self {
-        Self { body: Source::Own(None), record: None }
+        Self(Source::Own(None))
     }
 
     /// One that streams from an upstream.
     pub(crate) fn streaming(body: UpstreamBody, record: Box<Record>) -> Self {
-        Self { body: Source::Upstream(body), record: Some(record) }
+        Self(Source::Upstream(body, record))
     }
 }
 
@@ -48,28 +44,29 @@ impl Body for Answer {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let answer = self.get_mut();
-        let polled = match &mut answer.body {
+        match &mut self.get_mut().0 {
             Source::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
-            Source::Upstream(body) => Pin::new(body).poll_frame(cx),
-        };
-        if let (Poll::Ready(Some(Ok(frame))), Some(record)) = (&polled, &mut answer.record) {
-            record.add_bytes(frame.data_ref().map_or(0, Bytes::len) as u64);
+            Source::Upstream(body, record) => {
+                let polled = Pin::new(body).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    record.add_bytes(frame.data_ref().map_or(0, Bytes::len) as u64);
+                }
+                polled
+            }
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.body {
+        match &self.0 {
             Source::Own(body) => body.is_none(),
-            Source::Upstream(body) => body.is_end_stream(),
+            Source::Upstream(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.body {
+        match &self.0 {
             Source::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
-            Source::Upstream(body) => body.size_hint(),
+            Source::Upstream(body, _) => body.size_hint(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! order of the lines is the order of the world.
 
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +23,7 @@ use crate::reply::{Asked, Cause, ErrorStyle, Reply};
 use crate::route::Choice;
 use crate::screen::{self, Host};
 use crate::server::connection::Client;
+use crate::server::h1::head::Refusal;
 use crate::server::h1::input::ClientBody;
 use crate::server::tunnel::Tunnel;
 use crate::server::worker::{Served, Worker};
@@ -36,55 +38,89 @@ pub(crate) struct Admitted {
     pub(crate) cx: Cx,
 }
 
-/// Answers one request.
+/// What comes of a request.
+pub(crate) enum Outcome<F> {
+    /// It was decided from what is in memory, and is over but for the writing.
+    Decided(Answered),
+    /// An upstream is asked, or a pause is held.
+    Waits(Pin<Box<F>>),
+}
+
+/// A response, and the body behind it.
+pub(crate) type Answered = (ResponseHead, Answer);
+
+/// Answers one request; at once, if nothing has to be waited for: a future and its record in
+/// memory of their own take 900 instructions, of the 11,600 that a 401 took with them.
 ///
 /// What is large and seldom needed is boxed here and below, and nothing is kept twice: this future
-/// is made for every request, and above a kilobyte the allocator has to search for memory.
-pub(crate) async fn handle(
-    client: &Rc<Client>,
-    head: &mut RequestHead,
+/// is made for every request that goes on, and above a kilobyte the allocator has to search for
+/// memory.
+pub(crate) fn handle<'a>(
+    client: &'a Rc<Client>,
+    mut head: RequestHead,
     body: ClientBody,
-) -> (ResponseHead, Answer) {
+) -> Outcome<impl Future<Output = Answered> + use<'a>> {
     let worker = &client.worker;
     let served = worker.served();
     let trusted = served.plan.trusted.trusts(client.peer);
-    // Boxed, because it goes through many hands.
-    let mut record = Box::new(Record::begin(
+    let mut record = Record::begin(
         Rc::clone(worker),
         Rc::clone(&served),
         Some((head.method.clone(), head.uri.clone())),
         request_id(worker, &head.headers, trusted),
         client.peer_value.clone(),
-    ));
-    let (mut response, answer) = match pass(client, &served, head, body, &mut record).await {
-        Ok((response, Rest::Body(body))) => (response, Answer::streaming(body, record)),
-        Ok((response, Rest::Tunnel(lease))) => {
-            client.switch_to(Tunnel::new(lease, record));
-            (response, Answer::empty())
+    );
+    match admit(client, &served, &mut head, &mut record) {
+        Err(reply) if reply.pause.is_none() => {
+            Outcome::Decided(answer(&reply, worker, &served, &mut head, &mut record))
         }
-        Err(reply) => answer(reply, &served, &head.headers, record, worker).await,
-    };
-    worker.stock.give_back(std::mem::take(&mut head.headers));
-    if worker.is_stopping() && response.status != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        decided => {
+            // Boxed, because it goes through many hands.
+            let record = Box::new(record);
+            Outcome::Waits(Box::pin(wait(client, served, head, body, decided, record)))
+        }
     }
-    // An origin's own date stays (RFC 9110, section 6.6.1).
-    if !response.headers.contains(&DATE) {
-        response.headers.append(DATE, worker.date());
-    }
-    (response, answer)
 }
 
-/// Passes a request on if it may go on, and takes the response.
+/// Forwards what was admitted, and holds the pause before a reply.
+#[expect(clippy::manual_async_fn, reason = "the future of an async fn holds its arguments twice")]
+fn wait<'a>(
+    client: &'a Rc<Client>,
+    served: Rc<Served>,
+    mut head: RequestHead,
+    body: ClientBody,
+    decided: Result<Admitted, Reply>,
+    mut record: Box<Record>,
+) -> impl Future<Output = Answered> + use<'a> {
+    async move {
+        let worker = &client.worker;
+        let passed = match decided {
+            Ok(ref admitted) => pass(client, &served, &head, body, admitted, &mut record).await,
+            Err(reply) => Err(pause(reply, worker).await),
+        };
+        match passed {
+            Ok((response, Rest::Body(body))) => {
+                (finish(response, &mut head, worker), Answer::streaming(body, record))
+            }
+            Ok((response, Rest::Tunnel(lease))) => {
+                client.switch_to(Tunnel::new(lease, record));
+                (finish(response, &mut head, worker), Answer::empty())
+            }
+            Err(reply) => answer(&reply, worker, &served, &mut head, &mut record),
+        }
+    }
+}
+
+/// Passes a request on, and takes the response.
 async fn pass(
     client: &Rc<Client>,
     served: &Rc<Served>,
-    head: &mut RequestHead,
+    head: &RequestHead,
     body: ClientBody,
+    admitted: &Admitted,
     record: &mut Record,
 ) -> Result<(ResponseHead, Rest), Reply> {
-    let admitted = admit(client, served, head, record)?;
-    let (mut response, rest) = forward::send(client, served, head, body, &admitted, record).await?;
+    let (mut response, rest) = forward::send(client, served, head, body, admitted, record).await?;
     // The plugins that let the request go on see the response, the last one first.
     for plugin in served.plan.locations[admitted.cx.location].plugins.iter().rev() {
         plugin.response(&mut response, &admitted.cx);
@@ -146,30 +182,60 @@ fn decide(location: &Location, head: &mut RequestHead, cx: &mut Cx) -> ControlFl
     })
 }
 
-/// Writes a reply, after its pause.
-async fn answer(
-    mut reply: Reply,
-    served: &Served,
-    asked: &Fields,
-    mut record: Box<Record>,
-    worker: &Worker,
-) -> (ResponseHead, Answer) {
-    if let Some(pause) = reply.pause {
-        match worker.delays.enter() {
-            Some(_place) => Box::pin(tokio::time::sleep(pause)).await,
-            None => reply = Reply::from(Cause::RateLimited(pause)),
-        }
+/// Holds the pause before a reply, and says which reply it is then.
+async fn pause(reply: Reply, worker: &Worker) -> Reply {
+    let pause = reply.pause.unwrap_or_default();
+    match worker.delays.enter() {
+        Some(_place) => Box::pin(tokio::time::sleep(pause)).await,
+        None => return Reply::from(Cause::RateLimited(pause)),
     }
+    reply
+}
+
+/// Writes a reply, with which the request is over.
+fn answer(
+    reply: &Reply,
+    worker: &Worker,
+    served: &Served,
+    head: &mut RequestHead,
+    record: &mut Record,
+) -> Answered {
     let style = match record.location {
         Some(index) => &served.plan.locations[index].errors,
         None => &ErrorStyle::default(),
     };
     let request_id = record.request_id().value();
-    let asked = Asked { style, headers: asked, request_id: &request_id };
-    let (head, body) = reply.response(asked, worker.stock.empty());
-    record.status = Some(head.status);
-    record.answered = record.sent.map(|_| std::time::Instant::now());
-    (head, Answer::own(body, record))
+    let asked = Asked { style, headers: &head.headers, request_id };
+    let (response, body) = reply.response(asked, worker.stock.empty());
+    record.status = Some(response.status);
+    if head.method != Method::HEAD {
+        record.add_bytes(body.len() as u64);
+    }
+    (finish(response, head, worker), Answer::own(body))
+}
+
+/// Adds what stands in every response, and gives back what was asked.
+fn finish(mut response: ResponseHead, asked: &mut RequestHead, worker: &Worker) -> ResponseHead {
+    worker.stock.give_back(std::mem::take(&mut asked.headers));
+    if worker.is_stopping() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    // An origin's own date stays (RFC 9110, section 6.6.1).
+    if !response.headers.contains(&DATE) {
+        response.headers.append(DATE, worker.date());
+    }
+    response
+}
+
+/// Answers and records what is no request.
+pub(crate) fn refuse(client: &Client, refusal: Refusal) -> Answered {
+    let worker = &client.worker;
+    let (served, request_id) = (worker.served(), worker.request_id());
+    let asked = refusal.asked.map(|asked| *asked);
+    let peer = client.peer_value.clone();
+    let mut record = Record::begin(Rc::clone(worker), Rc::clone(&served), asked, request_id, peer);
+    let reply = Reply::closing(refusal.cause);
+    answer(&reply, worker, &served, &mut RequestHead::default(), &mut record)
 }
 
 /// The id that a trusted proxy sent, or a new one.

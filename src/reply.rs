@@ -196,14 +196,14 @@ impl From<Cause> for Reply {
 }
 
 /// What of a request decides how a reply to it is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asked<'a> {
     /// The location's style.
     pub style: &'a ErrorStyle,
     /// The request's header fields.
     pub headers: &'a Fields,
     /// The request's id.
-    pub request_id: &'a HeaderValue,
+    pub request_id: HeaderValue,
 }
 
 impl Asked<'_> {
@@ -235,13 +235,13 @@ impl Reply {
         let (status, body) = if asked.is_grpc() {
             self.grpc(asked.style.sentence(self.cause), &mut headers)
         } else {
-            self.plain(asked, &mut headers)
+            self.plain(&asked, &mut headers)
         };
         if let Some(challenge) = &self.challenge {
             headers.append(WWW_AUTHENTICATE, challenge.clone());
         }
         headers.append(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
-        headers.append(headers::X_REQUEST_ID, asked.request_id.clone());
+        headers.append(headers::X_REQUEST_ID, asked.request_id);
         match self.cause {
             Cause::RateLimited(wait) => headers.append(RETRY_AFTER, whole_seconds(wait)),
             Cause::Overloaded | Cause::NoHealthyUpstream => {
@@ -258,7 +258,7 @@ impl Reply {
         (ResponseHead { status, reason: None, headers }, body)
     }
 
-    fn plain(&self, asked: Asked<'_>, headers: &mut Fields) -> (StatusCode, Bytes) {
+    fn plain(&self, asked: &Asked<'_>, headers: &mut Fields) -> (StatusCode, Bytes) {
         let (media_type, body) = match asked.style.format {
             Format::Text => (TEXT, asked.style.text(self.cause)),
             Format::Json if asked.wants_problem() => {
@@ -270,7 +270,7 @@ impl Reply {
         (self.cause.status(), body)
     }
 
-    fn json(&self, asked: Asked<'_>, problem: bool) -> String {
+    fn json(&self, asked: &Asked<'_>, problem: bool) -> String {
         let sentence = asked.style.sentence(self.cause);
         let status = self.cause.status();
         let body = ErrorBody {

@@ -9,12 +9,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::clock::{Deadlines, Wait};
-use super::h1::exchange::{End, exchange};
+use super::h1::exchange::{self, End, Exchange};
 use super::h1::input::Input;
 use super::h1::output::Output;
 use super::pace::Pace;
@@ -23,7 +22,7 @@ use super::worker::Worker;
 use crate::fields::Fields;
 use crate::forward;
 use crate::http1::fields;
-use crate::reply::Cause;
+use crate::pipeline::Answered;
 use crate::socket::Socket;
 use crate::upstream::lease::Lease;
 
@@ -217,8 +216,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAdd
     let client = Client::new(worker, socket, peer);
     let mut first = true;
     let end = loop {
-        let Some(head) = next(&client, first).await else { break End::Broken };
-        let end = exchange(&client, head).await;
+        let Some(mut exchange) = next(&client, first).await else { break End::Broken };
+        let end = poll_fn(|cx| exchange.poll(cx)).await;
         if end != End::Next {
             break end;
         }
@@ -234,8 +233,11 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAdd
 }
 
 /// Waits for the head of a request, the first of a connection or another, or for what cannot become
-/// one; none: neither side wants to go on.
-async fn next(client: &Client, first: bool) -> Option<Result<Bytes, Cause>> {
+/// one, and has it answered; none: neither side wants to go on.
+async fn next(
+    client: &Rc<Client>,
+    first: bool,
+) -> Option<Exchange<'_, impl Future<Output = Answered>>> {
     // What was sent ahead is no idle connection.
     let mut begun = first || !client.input.borrow().is_empty();
     client.await_request(begun);
@@ -247,10 +249,10 @@ async fn next(client: &Client, first: bool) -> Option<Result<Bytes, Cause>> {
             client.deadlines.set(Wait::Request, STOP_TIMEOUT);
         }
         let mut input = client.input.borrow_mut();
-        let socket = &mut *client.socket.borrow_mut();
-        let polled = input.poll_head(socket, &client.worker, cx);
-        if polled.is_ready() {
-            return polled;
+        let mut socket = client.socket.borrow_mut();
+        if let Poll::Ready(head) = input.poll_head(&mut socket, &client.worker, cx) {
+            drop((input, socket));
+            return Poll::Ready(head.map(|head| exchange::begin(client, head, cx)));
         }
         if !begun && !input.is_empty() {
             begun = true;

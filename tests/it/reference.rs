@@ -178,7 +178,7 @@ fn verdict(plan: &Plan, key: &str) -> String {
 /// The status, and the body of a reply.
 fn said(cause: Cause, style: &ErrorStyle) -> (u16, String) {
     let request_id = http::HeaderValue::from_static("1");
-    let asked = Asked { style, headers: &Fields::new(), request_id: &request_id };
+    let asked = Asked { style, headers: &Fields::new(), request_id };
     let (head, body) = Reply::from(cause).response(asked, Fields::new());
     (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned())
 }

@@ -1,25 +1,22 @@
 //! One request and its response.
 
-use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::DATE;
 use http_body::{Body, Frame};
-use http_body_util::Full;
 
 use super::head::{Head, Refusal};
 use super::input::ClientBody;
+use super::output::Output;
 use super::response::{Asked, Encoder, WrongLength};
 use crate::answer::Answer;
-use crate::fields::Fields;
-use crate::head::{RequestHead, ResponseHead};
-use crate::observe::record::Record;
-use crate::pipeline;
-use crate::reply::{self, Cause, ErrorStyle, Reply};
+use crate::head::RequestHead;
+use crate::pipeline::{self, Answered, Outcome};
+use crate::reply::Cause;
 use crate::server::clock::Wait;
 use crate::server::connection::Client;
 use crate::server::pace::Pace;
@@ -37,27 +34,42 @@ pub(crate) enum End {
     Switched,
 }
 
-/// Has a request answered, and writes the response; or answers what cannot become a head.
+/// One request and its response, as far as they have come.
 ///
 /// What is large is boxed until there is a response: an idle connection has none of it.
-pub(crate) fn exchange(
-    client: &Rc<Client>,
+pub(crate) struct Exchange<'a, F> {
+    client: &'a Client,
+    pace: Pace,
+    at: At<F>,
+}
+
+enum At<F> {
+    /// The response is waited for.
+    Waiting(Pin<Box<F>>, Asked),
+    /// The response is being written.
+    Writing(Writing),
+}
+
+/// Has a request answered; or answers what cannot become a head.
+pub(crate) fn begin<'a>(
+    client: &'a Rc<Client>,
     head: Result<Bytes, Cause>,
-) -> impl Future<Output = End> + use<'_> {
+    cx: &mut Context<'_>,
+) -> Exchange<'a, impl Future<Output = Answered> + use<'a>> {
     client.begin();
-    let pace = Pace::new(Wait::Write, &client.worker.served().plan.server);
-    let read = head.map_err(Refusal::from).and_then(|head| read(client, &head));
-    let begun = read.map(|(mut request, body, asked)| {
-        (Box::pin(async move { pipeline::handle(client, &mut request, body).await }), asked)
-    });
-    async move {
-        let end = match begun {
-            Ok((handled, asked)) => answer(client, handled, asked, &pace).await,
-            Err(refusal) => refuse(client, refusal, &pace).await,
-        };
-        client.end();
-        end
-    }
+    let at = match head.map_err(Refusal::from).and_then(|head| read(client, &head)) {
+        Ok((request, body, asked)) => match pipeline::handle(client, request, body) {
+            Outcome::Decided(answered) => At::Writing(write(client, answered, asked, cx)),
+            Outcome::Waits(future) => At::Waiting(future, asked),
+        },
+        Err(refusal) => {
+            tracing::debug!(peer = ?client.peer, cause = ?refusal.cause, "the connection broke");
+            client.input.borrow_mut().give_up();
+            let answered = pipeline::refuse(client, refusal);
+            At::Writing(Writing::begin(client, answered, Asked::by_nobody()))
+        }
+    };
+    Exchange { client, pace: Pace::new(Wait::Write, &client.worker.served().plan.server), at }
 }
 
 fn read(client: &Rc<Client>, head: &Bytes) -> Result<(RequestHead, ClientBody, Asked), Refusal> {
@@ -68,42 +80,39 @@ fn read(client: &Rc<Client>, head: &Bytes) -> Result<(RequestHead, ClientBody, A
     Ok((head.request, body, asked))
 }
 
-/// Waits for the response, and writes it.
-async fn answer(
-    client: &Client,
-    mut handled: Pin<Box<impl Future<Output = Answered>>>,
-    asked: Asked,
-    pace: &Pace,
-) -> End {
-    let mut writing = match poll_fn(|cx| poll_answered(client, handled.as_mut(), pace, cx)).await {
-        Some((response, true)) => Writing::begin(client, pace, response, asked),
-        Some((response, false)) => Writing::begin(client, pace, response, asked.last()),
-        None => return End::Broken,
-    };
-    drop(handled);
-    poll_fn(|cx| writing.poll_end(cx)).await
+/// Begins to write a response, after which another request may come if all of this one has.
+fn write(client: &Client, answered: Answered, asked: Asked, cx: &mut Context<'_>) -> Writing {
+    let asked = if client.drain(cx) { asked } else { asked.last() };
+    Writing::begin(client, answered, asked)
 }
 
-/// A response, and the body behind it.
-type Answered = (ResponseHead, Answer);
+impl<F: Future<Output = Answered>> Exchange<'_, F> {
+    /// Goes on until all is written, and says what follows.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.client.deadlines.watch(cx.waker());
+        let end = loop {
+            match &mut self.at {
+                At::Waiting(future, asked) => match future.as_mut().poll(cx) {
+                    Poll::Ready(answered) => {
+                        self.at = At::Writing(write(self.client, answered, *asked, cx));
+                    }
+                    Poll::Pending if self.is_lost(cx) => break End::Broken,
+                    Poll::Pending => return Poll::Pending,
+                },
+                At::Writing(writing) => {
+                    break ready!(writing.poll_end(self.client, &self.pace, cx));
+                }
+            }
+        };
+        self.client.end();
+        Poll::Ready(end)
+    }
 
-/// Waits for the response, and says whether more of the request may be read then; none if the
-/// client has left before.
-fn poll_answered(
-    client: &Client,
-    handled: Pin<&mut impl Future<Output = Answered>>,
-    pace: &Pace,
-    cx: &mut Context<'_>,
-) -> Poll<Option<(Answered, bool)>> {
-    client.deadlines.watch(cx.waker());
-    if let Poll::Ready(response) = handled.poll(cx) {
-        return Poll::Ready(Some((response, client.drain(cx))));
+    /// Writes what is said before the response, and says whether there is nobody to read on.
+    fn is_lost(&self, cx: &mut Context<'_>) -> bool {
+        let flushed = self.client.poll_flush(&self.pace, cx);
+        matches!(flushed, Poll::Ready(Err(_))) || self.client.poll_lost(cx)
     }
-    // What is said before the response.
-    if matches!(client.poll_flush(pace, cx), Poll::Ready(Err(_))) || client.poll_lost(cx) {
-        return Poll::Ready(None);
-    }
-    Poll::Pending
 }
 
 /// The response cannot be written to its end.
@@ -115,10 +124,14 @@ impl From<WrongLength> for Broken {
     }
 }
 
+impl From<io::Error> for Broken {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
 /// A response whose head is on its way.
-struct Writing<'a> {
-    client: &'a Client,
-    pace: &'a Pace,
+struct Writing {
     encoder: Encoder,
     /// None once it has ended.
     body: Option<Answer>,
@@ -128,22 +141,20 @@ struct Writing<'a> {
     switches: bool,
 }
 
-impl<'a> Writing<'a> {
+impl Writing {
     /// Writes the head.
-    fn begin(client: &'a Client, pace: &'a Pace, (head, body): Answered, asked: Asked) -> Self {
+    fn begin(client: &Client, (head, body): Answered, asked: Asked) -> Self {
         // Whoever waits to be told to send the body has its answer instead.
         client.input.borrow_mut().takes_continue();
         let encoder = Encoder::begin(client.output().bytes(), asked, &head, &body);
         client.worker.stock.give_back(head.headers);
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-        Self { client, pace, encoder, body: Some(body), broken: false, switches }
+        Self { encoder, body: Some(body), broken: false, switches }
     }
 
     /// Goes on until all is written, and says what follows.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let client = self.client;
-        client.deadlines.watch(cx.waker());
-        match self.poll(cx) {
+    fn poll_end(&mut self, client: &Client, pace: &Pace, cx: &mut Context<'_>) -> Poll<End> {
+        match self.poll(client, pace, cx) {
             Poll::Ready(Err(Broken)) => Poll::Ready(End::Broken),
             Poll::Ready(Ok(())) if self.switches => Poll::Ready(End::Switched),
             Poll::Ready(Ok(())) => {
@@ -160,13 +171,18 @@ impl<'a> Writing<'a> {
 
     /// Writes as much as there is, and as the client takes. Small pieces that come together go out
     /// together, and nothing waits for more to come.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    fn poll(
+        &mut self,
+        client: &Client,
+        pace: &Pace,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
         loop {
-            if self.client.output.borrow().is_full() {
-                ready!(self.poll_flush(cx))?;
+            if client.output.borrow().is_full() {
+                ready!(client.poll_flush(pace, cx))?;
             }
             let Some(body) = &mut self.body else {
-                ready!(self.poll_flush(cx))?;
+                ready!(client.poll_flush(pace, cx))?;
                 return Poll::Ready(if self.broken { Err(Broken) } else { Ok(()) });
             };
             if self.encoder.is_done() {
@@ -174,24 +190,20 @@ impl<'a> Writing<'a> {
                 continue;
             }
             match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(frame) => self.take(frame)?,
+                Poll::Ready(frame) => self.take(&mut client.output.borrow_mut(), frame)?,
                 Poll::Pending => {
-                    ready!(self.poll_flush(cx))?;
+                    ready!(client.poll_flush(pace, cx))?;
                     return Poll::Pending;
                 }
             }
         }
     }
 
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        self.client.poll_flush(self.pace, cx).map_err(|_| Broken)
-    }
-
     fn take(
         &mut self,
+        output: &mut Output,
         frame: Option<Result<Frame<Bytes>, impl std::error::Error>>,
     ) -> Result<(), Broken> {
-        let output = &mut *self.client.output.borrow_mut();
         let frame = match frame {
             Some(Ok(frame)) => frame,
             // What came before goes out, and then the connection ends in the middle of the body.
@@ -220,41 +232,4 @@ impl<'a> Writing<'a> {
         }
         Ok(())
     }
-}
-
-/// Answers and records what is no request, which ends the connection.
-async fn refuse(client: &Client, refusal: Refusal, pace: &Pace) -> End {
-    tracing::debug!(peer = ?client.peer, cause = ?refusal.cause, "the connection broke");
-    client.input.borrow_mut().give_up();
-    write_refusal(client, refusal);
-    let written = poll_fn(|cx| {
-        client.deadlines.watch(cx.waker());
-        match client.poll_flush(pace, cx) {
-            Poll::Pending if client.deadlines.passed(Wait::Write) => Poll::Ready(false),
-            polled => polled.map(|written| written.is_ok()),
-        }
-    });
-    if written.await { End::Last } else { End::Broken }
-}
-
-fn write_refusal(client: &Client, refusal: Refusal) {
-    let worker = Rc::clone(&client.worker);
-    let request_id = worker.request_id();
-    let asked = reply::Asked {
-        style: &ErrorStyle::default(),
-        headers: &Fields::new(),
-        request_id: &request_id.value(),
-    };
-    let (mut head, body) = Reply::closing(refusal.cause).response(asked, worker.stock.empty());
-    head.headers.append(DATE, worker.date());
-    let served = worker.served();
-    let request = refusal.asked.map(|asked| *asked);
-    let peer = client.peer_value.clone();
-    let mut record = Record::begin(worker, served, request, request_id, peer);
-    record.status = Some(head.status);
-    record.add_bytes(body.len() as u64);
-    let mut output = client.output();
-    let whole = Full::new(body.clone());
-    Encoder::begin(output.bytes(), Asked::by_nobody(), &head, &whole);
-    output.push(body, b"");
 }
