@@ -41,9 +41,11 @@ pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, Fault> {
     Ok(files)
 }
 
-/// Whether a file of this name in the folder of a configuration is a part of it.
+/// Whether a file of this name in the folder of a configuration is a part of it. A keys file is
+/// none, and belongs to the plugin that names it.
 pub(crate) fn is_part(name: &str) -> bool {
-    name.ends_with(".toml") && !name.starts_with('.')
+    let keys = name == "keys.toml" || name.ends_with(".keys.toml");
+    name.ends_with(".toml") && !name.starts_with('.') && !keys
 }
 
 /// What one file holds.

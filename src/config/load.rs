@@ -281,6 +281,10 @@ fn wrong_table(table: &str, value: &DeValue<'_>, key: Range<usize>, span: Range<
             let what = if value.is_table() { "table" } else { "field" };
             let fault = Fault::at(key, format!("unknown {what} `{shown}`"));
             match field_owner(table) {
+                _ if table == "key" => fault.help(
+                    "records of keys stand in a file of their own, `keys.toml` or NAME.keys.toml, \
+                     that a plugin names: keys_file = \"keys.toml\"",
+                ),
                 Some(owner) if !value.is_table() => {
                     fault.help(format!("`{table}` belongs below a `{owner}` line"))
                 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -93,6 +94,13 @@ impl Sources {
             false => fault,
         };
         faults.into_iter().map(clean).collect()
+    }
+
+    /// The folder of the file in which a table stands; empty if it stands in none.
+    pub(crate) fn folder(&self, table: &Origin) -> PathBuf {
+        let Source { name, text, .. } = &self.list[table.source];
+        let file = text.as_ref().map(|_| Path::new(name));
+        file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default()
     }
 
     /// A place as it is printed.

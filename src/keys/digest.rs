@@ -54,6 +54,12 @@ impl Digest {
         text
     }
 
+    /// A number that stands for the key where requests are counted: it is as random as the digest.
+    pub fn tag(&self) -> u64 {
+        let [first, ..] = self.0.as_chunks().0 else { return 0 };
+        u64::from_ne_bytes(*first)
+    }
+
     /// The bytes, for looking up.
     pub(super) fn bytes(&self) -> &[u8; LENGTH] {
         &self.0

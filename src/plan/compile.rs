@@ -115,7 +115,12 @@ impl Compiler<'_> {
     fn plugin(&mut self, table: &Table<config::Plugin>) -> Option<Built> {
         let settings = &table.written.as_ref()?.settings;
         let previous = self.previous.and_then(|plan| plan.plugin(&table.name));
-        let mut site = Site { previous, locations: &self.locations, problems: Vec::new() };
+        let mut site = Site {
+            previous,
+            folder: self.config.sources.folder(&table.origin),
+            locations: &self.locations,
+            problems: Vec::new(),
+        };
         let built = settings.build(&mut site);
         self.findings.add(site.problems);
         match built {

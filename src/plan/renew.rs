@@ -20,8 +20,7 @@ impl Plan {
         let mut problems = Vec::new();
         let mut plan = None;
         for named in &self.plugins {
-            let mut site =
-                Site { previous: Some(&*named.plugin), locations: &locations, problems: vec![] };
+            let mut site = Site { locations: &locations, ..Site::default() };
             if let Some(plugin) = named.plugin.renewed(&mut site) {
                 plan.get_or_insert_with(|| self.clone()).replace(&named.plugin, &plugin);
             }

@@ -104,6 +104,9 @@ pub struct Site<'a> {
     /// The plugin of the same name in the plan that is being replaced: state that outlives a reload
     /// is taken over from it where the settings that govern it are equal.
     pub previous: Option<&'a dyn Plugin>,
+    /// The folder of the file in which the settings stand: files that they name are looked for from
+    /// there.
+    pub folder: PathBuf,
     /// The names of all locations, in the order of their indices.
     pub locations: &'a [&'a str],
     /// What is wrong or doubtful in files that the plugin reads beside the configuration. An error

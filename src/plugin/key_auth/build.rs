@@ -11,11 +11,13 @@ use toml::Spanned;
 
 use super::KeyAuth;
 use super::failures::{Failures, Limit};
+use super::keys::Keys;
 use super::settings::{ErrorFormat, Errors, KeyAuthSettings};
 use super::source::Source;
 use crate::config::problem::Fault;
 use crate::keys::digest::Digest;
 use crate::keys::doubt::doubt;
+use crate::keys::format::{self, Form};
 use crate::keys::keyring::Keyring;
 use crate::plugin::{Built, CredentialPlaces, Plugin, Settings, Site};
 use crate::reply::{ErrorStyle, Format};
@@ -58,7 +60,7 @@ impl Settings for KeyAuthSettings {
         let plugin = KeyAuth {
             sources,
             parameters: credentials.parameters.clone(),
-            keyring,
+            keys: Keys::new(keyring, Vec::new()),
             hide: self.hide_credentials,
             delay,
             failures,
@@ -192,6 +194,9 @@ fn digest(text: &str) -> Result<Digest, String> {
             Err("holds a control character".to_owned())
         }
         _ if !text.is_ascii() => Err("holds a character beyond ASCII".to_owned()),
+        _ if format::form(text.as_bytes()) == Form::Mistyped => {
+            Err("looks generated, but its checksum is wrong: there is a typo in it".to_owned())
+        }
         _ if text.len() > KEY_LIMIT => Err(format!("is longer than {KEY_LIMIT} bytes")),
         _ => Ok(Digest::of(text.as_bytes())),
     }

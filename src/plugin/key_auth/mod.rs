@@ -5,6 +5,7 @@ mod failures;
 mod hide;
 #[cfg(test)]
 mod hiding;
+mod keys;
 #[cfg(test)]
 mod refusals;
 mod settings;
@@ -24,10 +25,11 @@ use zeroize::Zeroize;
 use crate::config::load::Section;
 use crate::head::RequestHead;
 use crate::keys::digest::Digest;
-use crate::keys::keyring::Keyring;
-use crate::plugin::{Cx, Plugin, Settings};
+use crate::keys::format::{self, Form};
+use crate::plugin::{Authenticated, Cx, Names, Plugin, Settings};
 use crate::reply::{Cause, Reply};
 use failures::Failures;
+use keys::{Key, Keys};
 use source::{Found, Source};
 
 pub use settings::{ErrorFormat, Errors, KeyAuthSettings, nowhere};
@@ -46,7 +48,7 @@ struct KeyAuth {
     sources: Vec<Source>,
     /// The decoded names of the sources that are in the query.
     parameters: Vec<Vec<u8>>,
-    keyring: Keyring,
+    keys: Keys,
     /// Whether the credential is removed before forwarding.
     hide: bool,
     /// How long the answer to an invalid key waits.
@@ -59,8 +61,8 @@ struct KeyAuth {
 impl Plugin for KeyAuth {
     fn request(&self, head: &mut RequestHead, cx: &mut Cx) -> ControlFlow<Reply> {
         if !(self.allow_preflight && is_preflight(head)) {
-            match self.check(head) {
-                Verdict::Valid => {}
+            match self.check(head, cx) {
+                Verdict::Valid(key) => self.admit(key, head, cx)?,
                 Verdict::Missing => {
                     return ControlFlow::Break(self.unauthorized(Cause::MissingKey));
                 }
@@ -72,6 +74,10 @@ impl Plugin for KeyAuth {
         }
         self.mark(head);
         ControlFlow::Continue(())
+    }
+
+    fn names(&self, position: usize) -> Option<Names<'_>> {
+        self.keys.names(position)
     }
 }
 
@@ -85,24 +91,42 @@ fn pass(hidden: Result<(), hide::Stuck>) -> ControlFlow<Reply> {
 
 /// What a request's key is worth.
 enum Verdict {
-    Valid,
+    Valid(Key),
     Missing,
     Invalid,
 }
 
 impl KeyAuth {
-    fn check(&self, head: &RequestHead) -> Verdict {
+    fn check(&self, head: &RequestHead, cx: &Cx) -> Verdict {
         let found = self.sources.iter().map(|source| source.find(head));
         match found.into_iter().find(|found| *found != Found::Absent) {
             None | Some(Found::Absent | Found::Empty) => Verdict::Missing,
             Some(Found::Several) => Verdict::Invalid,
             Some(Found::One(candidate)) => {
-                let digest = Digest::of(&candidate);
+                let found = self.find(&candidate, cx);
                 if let Cow::Owned(mut decoded) = candidate {
                     decoded.zeroize();
                 }
-                if self.keyring.find(&digest).is_some() { Verdict::Valid } else { Verdict::Invalid }
+                found.map_or(Verdict::Invalid, Verdict::Valid)
             }
+        }
+    }
+
+    fn find(&self, candidate: &[u8], cx: &Cx) -> Option<Key> {
+        match format::form(candidate) {
+            Form::Mistyped => None,
+            Form::Generated | Form::Foreign => self.keys.find(&Digest::of(candidate), cx.wall),
+        }
+    }
+
+    /// Lets a valid key go on where it may be used.
+    fn admit(&self, key: Key, head: &RequestHead, cx: &mut Cx) -> ControlFlow<Reply> {
+        let Key { position, tag, consumer } = key;
+        cx.key = Some(Authenticated { step: cx.step, position, key: tag, consumer });
+        if self.keys.allow(position, head, cx) {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(self.unauthorized(Cause::KeyNotAllowed))
         }
     }
 

@@ -180,9 +180,22 @@ fn a_key_that_could_be_guessed_or_is_forwarded_draws_a_warning() {
     assert!(!warnings(&format!("keys = ['{}']", *key)).contains("key 1"));
     let typo = key.replace('_', "_x");
     assert!(!warnings(&format!("keys = ['{typo}']")).contains("key 1"));
+}
+
+#[test]
+fn a_key_with_a_typo_is_refused_here_and_at_the_gate() {
+    let key = crate::keys::format::generate("kg").unwrap();
     let last = if key.ends_with('0') { "1" } else { "0" };
     let typo = format!("{}{last}", &key[..key.len() - 1]);
-    assert!(warnings(&format!("keys = ['{typo}']")).contains("typo"));
+    check(&format!("header = 'a'\nkeys = [«'{typo}'»]"), "there is a typo in it");
+    // Nobody can tell what a digest is of; a key of that form is refused all the same.
+    let digest = Digest::of(typo.as_bytes()).written();
+    let built = build(&format!("header = 'a'\nkeys = ['{digest}']")).unwrap();
+    let mut head = crate::sample::head(&format!("GET /\na: {typo}"));
+    let ControlFlow::Break(reply) = built.plugin.request(&mut head, &mut super::tests::cx()) else {
+        panic!("it is let through");
+    };
+    assert_eq!(reply.cause, Cause::InvalidKey);
 }
 
 #[test]

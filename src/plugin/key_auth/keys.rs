@@ -1,0 +1,102 @@
+//! The keys that a plugin knows, and what each of them may do.
+
+use std::iter;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::head::RequestHead;
+use crate::keys::digest::Digest;
+use crate::keys::keyring::Keyring;
+use crate::keys::keyset::{Keyset, Rules};
+use crate::plugin::{Cx, Names};
+use crate::screen;
+
+/// Keys of the configuration, which have no names and may do everything, and sets of keys that are
+/// kept elsewhere. A key's position counts through all of them.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    listed: Arc<Keyring>,
+    sets: Vec<Set>,
+}
+
+/// The keys of one file.
+#[derive(Clone, Debug)]
+pub(super) struct Set {
+    pub(super) keys: Arc<Keyset>,
+    /// Index in the plan of each location that the keys name.
+    pub(super) locations: Box<[usize]>,
+}
+
+/// A valid key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    /// Its position among all.
+    pub(super) position: usize,
+    /// What requests with this key are counted by.
+    pub(super) tag: u64,
+    /// What requests of its consumer are counted by.
+    pub(super) consumer: u64,
+}
+
+impl Keys {
+    pub(super) fn new(listed: Keyring, sets: Vec<Set>) -> Self {
+        Self { listed: Arc::new(listed), sets }
+    }
+
+    /// The key with this digest that is valid now. Every set is asked, whichever has it: nothing
+    /// but a valid key takes another time.
+    pub(super) fn find(&self, digest: &Digest, now: SystemTime) -> Option<Key> {
+        let listed = self.listed.find(digest).map(|position| {
+            let tag = digest.tag();
+            Key { position, tag, consumer: tag }
+        });
+        self.numbered().fold(listed, |found, (first, set)| {
+            let own = set.keys.find(digest, now).map(|position| {
+                let (tag, consumer) = set.keys.tags(position);
+                Key { position: first + position, tag, consumer }
+            });
+            found.or(own)
+        })
+    }
+
+    /// The names of a key; none if it stands in the configuration.
+    pub(super) fn names(&self, position: usize) -> Option<Names<'_>> {
+        let (at, set) = self.place(position)?;
+        set.keys.names(at)
+    }
+
+    /// Whether a key may be used for a request.
+    pub(super) fn allow(&self, position: usize, head: &RequestHead, cx: &Cx) -> bool {
+        self.place(position).is_none_or(|(at, set)| set.allow(set.keys.rules(at), head, cx))
+    }
+
+    /// The set that a key is in, and its position there; none if it stands in the configuration.
+    fn place(&self, position: usize) -> Option<(usize, &Set)> {
+        let found = self.numbered().take_while(|(first, _)| *first <= position).last();
+        found.map(|(first, set)| (position - first, set))
+    }
+
+    /// The sets, each with the position of its first key.
+    fn numbered(&self) -> impl Iterator<Item = (usize, &Set)> {
+        self.sets.iter().scan(self.listed.len(), |next, set| {
+            let first = *next;
+            *next += set.keys.len();
+            Some((first, set))
+        })
+    }
+}
+
+impl Set {
+    fn allow(&self, rules: &Rules, head: &RequestHead, cx: &Cx) -> bool {
+        let is_named = |location: usize| {
+            let names = rules.locations.as_ref();
+            names.is_none_or(|names| names.iter().any(|&name| self.locations[name] == location))
+        };
+        // An origin may obey a field that names another method.
+        let mut others = screen::other_methods(&head.headers);
+        let mut any = || others.all(|other| other.is_some_and(|other| rules.allow_method(&other)));
+        iter::once(cx.location).chain(cx.also.iter().copied()).all(is_named)
+            && rules.allow_address(cx.client)
+            && (rules.methods.is_none() || rules.allow_method(&head.method) && any())
+    }
+}
