@@ -125,6 +125,9 @@ async fn pass(
     for plugin in served.plan.locations[admitted.cx.location].plugins.iter().rev() {
         plugin.response(&mut response, &admitted.cx);
     }
+    if let Some(limit) = &admitted.cx.limit {
+        limit.write(&mut response.headers);
+    }
     record.status = Some(response.status);
     Ok((response, rest))
 }
@@ -162,6 +165,7 @@ fn admit(
     let mut cx = Cx { location, also, ..Cx::new(address, record.begun(), wall) };
     let decided = decide(&plan.locations[location], head, &mut cx);
     record.key = cx.key;
+    record.places = std::mem::take(&mut cx.places);
     if let ControlFlow::Break(reply) = decided {
         return Err(reply);
     }

@@ -13,6 +13,9 @@ use serde::Serialize;
 use crate::fields::Fields;
 use crate::head::ResponseHead;
 use crate::headers;
+use crate::limit::report::Report;
+use crate::limit::subject::By;
+use crate::limit::usage::Refusal;
 
 /// Why keygate answers a request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub enum Cause {
     KeyNotAllowed,
     /// Too many failures or requests; the client may try again after this long.
     RateLimited(Duration),
+    /// The same of a quota: waiting does not help soon.
+    QuotaExceeded(Duration),
+    /// Too many requests of the same client, key or consumer at once.
+    TooManyAtOnce,
     /// The request's body is longer than the location allows.
     PayloadTooLarge,
     /// The request's head is longer than the server allows.
@@ -57,7 +64,9 @@ impl Cause {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MissingKey | Self::InvalidKey => StatusCode::UNAUTHORIZED,
             Self::KeyNotAllowed => StatusCode::FORBIDDEN,
-            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited(_) | Self::QuotaExceeded(_) | Self::TooManyAtOnce => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
@@ -77,6 +86,8 @@ impl Cause {
             Self::InvalidKey => "Key auth fail",
             Self::KeyNotAllowed => "Key not allowed",
             Self::RateLimited(_) => "Too many requests",
+            Self::QuotaExceeded(_) => "Quota exceeded",
+            Self::TooManyAtOnce => "Too many requests at once",
             Self::PayloadTooLarge => "Request body too large",
             Self::HeadTooLarge => "Request header too large",
             Self::TargetTooLong => "Request target too long",
@@ -95,7 +106,8 @@ impl Cause {
             Self::MissingKey => "missing_api_key",
             Self::InvalidKey => "invalid_api_key",
             Self::KeyNotAllowed => "key_not_allowed",
-            Self::RateLimited(_) | Self::Overloaded => "rate_limited",
+            Self::RateLimited(_) | Self::TooManyAtOnce | Self::Overloaded => "rate_limited",
+            Self::QuotaExceeded(_) => "quota_exceeded",
             Self::PayloadTooLarge | Self::HeadTooLarge | Self::TargetTooLong => "payload_too_large",
             Self::BadGateway => "bad_gateway",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -106,7 +118,8 @@ impl Cause {
     /// The `type` member that OpenAI's SDKs know.
     fn kind(self) -> &'static str {
         match self {
-            Self::RateLimited(_) => "rate_limit_error",
+            Self::RateLimited(_) | Self::TooManyAtOnce => "rate_limit_error",
+            Self::QuotaExceeded(_) => "insufficient_quota",
             Self::Overloaded
             | Self::BadGateway
             | Self::UpstreamTimeout
@@ -121,6 +134,8 @@ impl Cause {
             Self::MissingKey | Self::InvalidKey => "16",
             Self::KeyNotAllowed => "7",
             Self::RateLimited(_)
+            | Self::QuotaExceeded(_)
+            | Self::TooManyAtOnce
             | Self::PayloadTooLarge
             | Self::HeadTooLarge
             | Self::TargetTooLong => "8",
@@ -183,6 +198,8 @@ pub struct Reply {
     pub cause: Cause,
     /// How long to wait before the answer is sent.
     pub pause: Option<Duration>,
+    /// The limit that was met; boxed, because a reply goes through many hands.
+    pub limit: Option<Box<Report>>,
     /// The challenge of a 401 (RFC 9110, section 11.6.1).
     pub challenge: Option<HeaderValue>,
     /// Whether the connection ends with this answer.
@@ -191,7 +208,7 @@ pub struct Reply {
 
 impl From<Cause> for Reply {
     fn from(cause: Cause) -> Self {
-        Self { cause, pause: None, challenge: None, close: false }
+        Self { cause, pause: None, limit: None, challenge: None, close: false }
     }
 }
 
@@ -229,6 +246,17 @@ impl Reply {
         Self { close: true, ..Self::from(cause) }
     }
 
+    /// Answers that a limit was met.
+    pub fn limited(by: By, refusal: &Refusal) -> Self {
+        let wait = refusal.wait;
+        let cause = match refusal.is_quota {
+            true => Cause::QuotaExceeded(wait),
+            false => Cause::RateLimited(wait),
+        };
+        let limit = refusal.standing.map(|standing| Box::new(Report { by, standing }));
+        Self { limit, ..Self::from(cause) }
+    }
+
     /// Writes the response; its fields are appended to `headers`. No body names a key, an upstream
     /// address or a version.
     pub fn response(&self, asked: Asked<'_>, mut headers: Fields) -> (ResponseHead, Bytes) {
@@ -243,14 +271,24 @@ impl Reply {
         headers.append(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
         headers.append(headers::X_REQUEST_ID, asked.request_id);
         match self.cause {
-            Cause::RateLimited(wait) => headers.append(RETRY_AFTER, whole_seconds(wait)),
-            Cause::Overloaded | Cause::NoHealthyUpstream => {
+            Cause::RateLimited(wait) | Cause::QuotaExceeded(wait) => {
+                headers.append(RETRY_AFTER, whole_seconds(wait));
+                let is_quota = matches!(self.cause, Cause::QuotaExceeded(_));
+                if is_quota || wait > SOON {
+                    let never = HeaderValue::from_static("false");
+                    headers.append(HeaderName::from_static("x-should-retry"), never);
+                }
+            }
+            Cause::TooManyAtOnce | Cause::Overloaded | Cause::NoHealthyUpstream => {
                 headers.append(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Cause::MethodNotAllowed => {
                 headers.append(ALLOW, HeaderValue::from_static(ALLOWED_METHODS));
             }
             _ => {}
+        }
+        if let Some(limit) = &self.limit {
+            limit.write(&mut headers);
         }
         if self.close {
             headers.append(CONNECTION, const { HeaderValue::from_static("close") });
@@ -337,6 +375,10 @@ struct ProblemMembers {
 
 /// The methods that a 405 names; `CONNECT` and `TRACE` are the two that are refused.
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// How long a client may well wait. The SDKs of OpenAI and Anthropic send a request again unless
+/// `x-should-retry` says otherwise, and whoever waits longer for an answer has left.
+const SOON: Duration = Duration::from_secs(60);
 
 /// A wait as `Retry-After` wants it: whole seconds, never fewer than it takes.
 fn whole_seconds(wait: Duration) -> HeaderValue {

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 
 use super::access_log::Line;
 use super::request_id::RequestId;
+use crate::limit::places::Place;
 use crate::pipeline::Processing;
 use crate::plugin::{Authenticated, Names};
 use crate::server::worker::{Served, Worker};
@@ -36,6 +37,8 @@ pub(crate) struct Record {
     pub(crate) status: Option<StatusCode>,
     /// The request's place among those of its location.
     pub(crate) processing: Option<Processing>,
+    /// The places that it holds beside that one.
+    pub(crate) places: Vec<Place>,
     bytes: u64,
 }
 
@@ -61,6 +64,7 @@ impl Record {
             answered: None,
             status: None,
             processing: None,
+            places: Vec::new(),
             bytes: 0,
         }
     }

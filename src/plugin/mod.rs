@@ -14,6 +14,10 @@ use http::HeaderName;
 
 use crate::config::problem::{Fault, Problem};
 use crate::head::{RequestHead, ResponseHead};
+use crate::limit::places::Place;
+use crate::limit::report::Report;
+use crate::limit::subject::By;
+use crate::limit::usage::Standing;
 use crate::reply::{ErrorStyle, Reply};
 
 /// One step between a location and its upstream.
@@ -59,12 +63,32 @@ pub struct Cx {
     pub step: usize,
     /// The key that was found to be valid.
     pub key: Option<Authenticated>,
+    /// The strictest limit that the request was charged to: the response tells it.
+    pub limit: Option<Report>,
+    /// The places that the request holds until its response has ended.
+    pub places: Vec<Place>,
 }
 
 impl Cx {
     /// Of a request to the first location that was complete at this time.
     pub fn new(client: Option<IpAddr>, now: Instant, wall: SystemTime) -> Self {
-        Self { client, now, wall, location: 0, also: Vec::new(), step: 0, key: None }
+        Self {
+            client,
+            now,
+            wall,
+            location: 0,
+            also: Vec::new(),
+            step: 0,
+            key: None,
+            limit: None,
+            places: Vec::new(),
+        }
+    }
+
+    /// Notes that the request was charged to a limit.
+    pub fn charged(&mut self, by: By, standing: Standing) {
+        let report = Report { by, standing };
+        self.limit = Some(self.limit.map_or(report, |known| known.stricter(report)));
     }
 }
 

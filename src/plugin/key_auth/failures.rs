@@ -1,17 +1,16 @@
 //! How many invalid keys a client address may send.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::limit::rate::Rate;
+use crate::limit::subject::Client;
+use crate::limit::table::{SWEEP_PERIOD, State, Table};
 
 /// How many addresses are remembered; with their places in the table about 4 MiB.
 const CLIENTS_LIMIT: usize = 65_536;
 
-/// How often, at most, the addresses that may be forgotten are looked for when there is no room.
-const SWEEP_PERIOD: Duration = Duration::from_secs(1);
-
-/// The most failures in a window; beyond, whole nanoseconds would be too coarse.
+/// The most failures in a window: whoever may send more keys need not be counted.
 const COUNT_LIMIT: u32 = 10_000;
 
 /// The longest window.
@@ -19,101 +18,61 @@ const WINDOW_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// So many failures in so long a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limit {
-    count: u32,
-    window: Duration,
-}
+pub(super) struct Limit(Rate);
 
 impl Limit {
     /// Reads `N/duration`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let Some((count, window)) = text.split_once('/') else {
-            return Err("it is a number and a duration, as in \"10/1m\"".to_owned());
-        };
-        let count = count.parse().ok().filter(|count| (1..=COUNT_LIMIT).contains(count));
-        let Some(count) = count else {
+        let rate = Rate::parse(text)?;
+        if rate.count > COUNT_LIMIT {
             return Err(format!("before \"/\" stands a number from 1 to {COUNT_LIMIT}"));
-        };
-        let window = humantime::parse_duration(window).ok();
-        match window.filter(|window| (Duration::from_secs(1)..=WINDOW_LIMIT).contains(window)) {
-            Some(window) => Ok(Self { count, window }),
-            None => Err("after \"/\" stands a duration from 1s to 1d".to_owned()),
         }
+        if rate.window > WINDOW_LIMIT {
+            return Err("after \"/\" stands a duration from 1s to 1d".to_owned());
+        }
+        Ok(Self(rate))
     }
 }
 
-/// The failures of all clients, by the generic cell rate algorithm: one instant a client.
+/// The failures of all clients, by the generic cell rate algorithm: one instant a client. Only
+/// failures meet at its lock.
 #[derive(Debug)]
 pub(super) struct Failures {
     pub(super) limit: Limit,
-    state: Mutex<State>,
+    clients: Table<Clear>,
 }
 
+/// When a client will have no failure left to be held against it.
 #[derive(Debug)]
-struct State {
-    /// When each client will have no failure left to be held against it.
-    clear: HashMap<Client, Instant>,
-    /// When the table was last swept.
-    swept: Option<Instant>,
-}
+struct Clear(Instant);
 
-/// Whose failures are counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Client {
-    V4([u8; 4]),
-    /// A network of 64 bits: what one subscriber gets.
-    V6([u8; 8]),
-    /// All without an address, as on a unix socket.
-    Unknown,
-}
-
-impl From<Option<IpAddr>> for Client {
-    fn from(address: Option<IpAddr>) -> Self {
-        match address.map(|address| address.to_canonical()) {
-            None => Self::Unknown,
-            Some(IpAddr::V4(address)) => Self::V4(address.octets()),
-            Some(IpAddr::V6(address)) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
-        }
+impl State for Clear {
+    fn is_idle(&self, now: Instant) -> bool {
+        self.0 <= now
     }
 }
 
 impl Failures {
     /// No failures yet.
     pub(super) fn new(limit: Limit) -> Self {
-        Self { limit, state: Mutex::new(State { clear: HashMap::new(), swept: None }) }
+        Self { limit, clients: Table::undivided(CLIENTS_LIMIT) }
     }
 
     /// Counts one failure, or says how long the client must wait for the next one.
     pub(super) fn count(&self, client: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
-        let client = Client::from(client);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.clear.contains_key(&client) && !state.make_room(now) {
-            return Err(SWEEP_PERIOD);
-        }
-        let clear = state.clear.entry(client).or_insert(now);
-        let next = (*clear).max(now) + self.limit.window / self.limit.count;
-        let wait = next.saturating_duration_since(now).saturating_sub(self.limit.window);
-        if wait.is_zero() {
-            *clear = next;
-            Ok(())
-        } else {
-            Err(wait)
-        }
-    }
-}
-
-impl State {
-    /// Whether one more client can be remembered, after those were forgotten who need not be.
-    fn make_room(&mut self, now: Instant) -> bool {
-        let is_due = |swept: Instant| now.saturating_duration_since(swept) >= SWEEP_PERIOD;
-        if self.clear.len() >= CLIENTS_LIMIT && self.swept.is_none_or(is_due) {
-            self.clear.retain(|_, clear| *clear > now);
-            self.swept = Some(now);
-        }
-        self.clear.len() < CLIENTS_LIMIT
+        let Rate { count, window } = self.limit.0;
+        let fail = |clear: &mut Clear| {
+            let next = clear.0.max(now) + window / count;
+            let wait = next.saturating_duration_since(now).saturating_sub(window);
+            if wait.is_zero() {
+                clear.0 = next;
+                Ok(())
+            } else {
+                Err(wait)
+            }
+        };
+        let counted = self.clients.with(Client::from(client), now, || Clear(now), fail);
+        counted.unwrap_or(Err(SWEEP_PERIOD))
     }
 }
 
@@ -183,14 +142,14 @@ mod tests {
         let (failures, start) = full("2/10s");
         check(&failures, "255.0.0.1", start, Err(1));
         check(&failures, "0.0.0.1", start, Ok(()));
-        assert_eq!(failures.state.lock().unwrap().clear.len(), CLIENTS_LIMIT);
+        assert_eq!(failures.clients.len(), CLIENTS_LIMIT);
         let half = SECOND / 2;
         check(&failures, "255.0.0.1", start + 9 * half, Err(1));
         // After five seconds one failure of a client is forgotten, but for the one who had two; it
         // takes time to look for them, so that is not done again within a second.
         check(&failures, "255.0.0.1", start + 10 * half, Err(1));
         check(&failures, "255.0.0.1", start + 11 * half, Ok(()));
-        assert_eq!(failures.state.lock().unwrap().clear.len(), 2);
+        assert_eq!(failures.clients.len(), 2);
     }
 
     #[test]
@@ -206,9 +165,7 @@ mod tests {
             let now = start + Duration::from_micros(client.into());
             let _ = failures.count(Some(IpAddr::V4(client.into())), now);
         }
-        let state = failures.state.lock().unwrap();
-        assert!(state.clear.len() <= CLIENTS_LIMIT && state.clear.capacity() <= 2 * CLIENTS_LIMIT);
-        drop(state);
+        assert!(failures.clients.len() <= CLIENTS_LIMIT);
         // Who was there first is remembered, whoever came since.
         check(&failures, "0.0.0.0", start + SECOND, Ok(()));
         check(&failures, "0.0.0.0", start + SECOND, Err(4));

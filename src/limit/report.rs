@@ -1,0 +1,111 @@
+//! What a client is told of its limit (draft-ietf-httpapi-ratelimit-headers-11).
+
+use std::io::Write;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+
+use super::subject::By;
+use super::usage::Standing;
+use crate::fields::Fields;
+
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// How what was counted stands. It is named by what it was counted by, never by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What was counted for itself.
+    pub by: By,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+impl Report {
+    /// The one of two that is met first.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        if self.standing.stricter(other.standing) == self.standing { self } else { other }
+    }
+
+    /// Says it in a response, in place of what an upstream said of its own limits.
+    pub fn write(&self, headers: &mut Fields) {
+        let Standing { count, window_s, remaining, reset_s } = self.standing;
+        let by = self.by.name();
+        headers.insert(RATELIMIT_POLICY, item(by, ['q', 'w'], [count, window_s]));
+        headers.insert(RATELIMIT, item(by, ['r', 't'], [remaining, reset_s]));
+    }
+}
+
+/// A string with two parameters, as structured fields write them (RFC 9651, section 3.3).
+fn item(name: &str, parameters: [char; 2], values: [u32; 2]) -> HeaderValue {
+    let mut text = Vec::with_capacity(48);
+    let ([first, second], [a, b]) = (parameters, values);
+    // Writing to memory does not fail, and what is written are words and numbers.
+    let _ = write!(text, "\"{name}\";{first}={a};{second}={b}");
+    HeaderValue::from_maybe_shared(Bytes::from(text))
+        .unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::limit::usage::Refusal;
+    use crate::reply::{Asked, ErrorStyle, Reply};
+    use crate::sample::{fields, lines};
+
+    #[test]
+    fn a_limit_is_told_in_two_fields_that_take_the_place_of_others() {
+        let standing = Standing { count: 100, window_s: 60, remaining: 7, reset_s: 12 };
+        let mut headers = fields("ratelimit: \"own\";r=1;t=1\nvia: a");
+        Report { by: By::Consumer, standing }.write(&mut headers);
+        let expected = "ratelimit: \"consumer\";r=7;t=12\nvia: a\n\
+                        ratelimit-policy: \"consumer\";q=100;w=60";
+        assert_eq!(lines(&headers), expected);
+    }
+
+    #[test]
+    fn the_stricter_of_two_limits_is_told() {
+        let report = |by, remaining, reset_s| {
+            let standing = Standing { count: 100, window_s: 60, remaining, reset_s };
+            Report { by, standing }
+        };
+        let few = report(By::Key, 1, 5);
+        for other in [report(By::Client, 2, 5), report(By::Client, 2, 60), report(By::Client, 1, 4)]
+        {
+            assert_eq!(few.stricter(other), few);
+            assert_eq!(other.stricter(few), few);
+        }
+    }
+
+    /// The answer to a request that met a limit, without the fields that every answer has.
+    #[track_caller]
+    fn check_answer(wait: Duration, is_quota: bool, expected: &str) {
+        let standing = Standing { count: 5, window_s: 60, remaining: 0, reset_s: 8 };
+        let refusal = Refusal { standing: Some(standing), wait, is_quota };
+        let id = HeaderValue::from_static("1");
+        let (style, none) = (ErrorStyle::default(), Fields::new());
+        let asked = Asked { style: &style, headers: &none, request_id: id };
+        let (head, body) = Reply::limited(By::Key, &refusal).response(asked, Fields::new());
+        assert_eq!(head.status, 429);
+        let told = lines(&head.headers);
+        let told = told.split_once("x-request-id: 1\n").unwrap().1.replace('\n', " ");
+        let limit = "ratelimit-policy: \"key\";q=5;w=60 ratelimit: \"key\";r=0;t=8";
+        assert_eq!(
+            format!("{} {told}", String::from_utf8_lossy(&body)),
+            format!("{expected} {limit}")
+        );
+    }
+
+    #[test]
+    fn whether_waiting_helps_is_told() {
+        let seconds = Duration::from_secs;
+        check_answer(Duration::from_millis(7001), false, "Too many requests retry-after: 8");
+        check_answer(seconds(60), false, "Too many requests retry-after: 60");
+        let never = "x-should-retry: false";
+        check_answer(seconds(61), false, &format!("Too many requests retry-after: 61 {never}"));
+        check_answer(seconds(1), true, &format!("Quota exceeded retry-after: 1 {never}"));
+    }
+}

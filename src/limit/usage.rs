@@ -1,0 +1,176 @@
+//! How often each subject may come: several limits at once, all of which must agree.
+
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+use super::rate::Rate;
+use super::table::{SWEEP_PERIOD, State, Table};
+use super::window::{Window, nanoseconds};
+
+/// One limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limit {
+    /// So many in any time as long as the window.
+    pub rate: Rate,
+    /// How many of them may come at once, and the rest evenly; absent: all.
+    pub burst: Option<u32>,
+    /// Whether it is a quota: one that waiting does not help with soon.
+    pub is_quota: bool,
+}
+
+impl From<Rate> for Limit {
+    fn from(rate: Rate) -> Self {
+        Self { rate, burst: None, is_quota: false }
+    }
+}
+
+/// How a subject stands against a limit, in the numbers that clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The most in a window.
+    pub count: u32,
+    /// The window, in whole seconds.
+    pub window_s: u32,
+    /// How many may still come now.
+    pub remaining: u32,
+    /// In how many seconds more may come than remain.
+    pub reset_s: u32,
+}
+
+impl Standing {
+    pub(super) fn new(rate: Rate, remaining: u32, reset: Duration) -> Self {
+        Self {
+            count: rate.count,
+            window_s: whole_seconds(rate.window),
+            remaining,
+            reset_s: whole_seconds(reset),
+        }
+    }
+
+    /// The one of two that is met first: fewer remain, or for longer.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        let key = |standing: &Self| (standing.remaining, u32::MAX - standing.reset_s);
+        if key(&other) < key(&self) { other } else { self }
+    }
+}
+
+/// Seconds, never fewer than it takes.
+fn whole_seconds(time: Duration) -> u32 {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// Why a request may not come now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// How the limit stands that takes longest; none if there was no room to count a stranger.
+    pub standing: Option<Standing>,
+    /// How long until one more may come.
+    pub wait: Duration,
+    /// Whether that limit is a quota.
+    pub is_quota: bool,
+}
+
+/// What all subjects have used of their limits.
+#[derive(Debug)]
+pub struct Usages(Table<Usage>);
+
+impl Usages {
+    /// Nothing is used yet; at most so many subjects are remembered.
+    pub fn new(capacity: usize) -> Self {
+        Self(Table::divided(capacity))
+    }
+
+    /// How many subjects are remembered.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Charges one request to every limit, or to none: then the limits do not all agree. It says
+    /// how the strictest one stands; none if there is no limit.
+    ///
+    /// # Errors
+    ///
+    /// Why the request may not come now.
+    pub fn charge(
+        &self,
+        subject: impl Hash,
+        limits: &[Limit],
+        now: Instant,
+    ) -> Result<Option<Standing>, Refusal> {
+        let charged = self.0.with(
+            subject,
+            now,
+            || Usage { begun: now, windows: Vec::new() },
+            |usage| usage.charge(limits, now),
+        );
+        let full = Refusal { standing: None, wait: SWEEP_PERIOD, is_quota: false };
+        charged.unwrap_or(Err(full))
+    }
+}
+
+/// What one subject has used.
+#[derive(Debug)]
+struct Usage {
+    /// The times of the windows are counted from here.
+    begun: Instant,
+    windows: Vec<Window>,
+}
+
+impl State for Usage {
+    fn is_idle(&self, now: Instant) -> bool {
+        let now = self.since_begun(now);
+        self.windows.iter().all(|window| window.is_idle(now))
+    }
+}
+
+impl Usage {
+    fn charge(&mut self, limits: &[Limit], now: Instant) -> Result<Option<Standing>, Refusal> {
+        let now = self.since_begun(now);
+        self.align(limits);
+        let mut longest: Option<(u64, &Window)> = None;
+        for window in &mut self.windows {
+            if let Err(wait) = window.admits(now)
+                && longest.is_none_or(|(known, _)| known < wait)
+            {
+                longest = Some((wait, window));
+            }
+        }
+        if let Some((wait, window)) = longest {
+            let wait = Duration::from_nanos(wait);
+            return Err(Refusal {
+                standing: Some(Standing::new(window.limit.rate, 0, wait)),
+                wait,
+                is_quota: window.limit.is_quota,
+            });
+        }
+        let standings = self.windows.iter_mut().map(|window| {
+            window.charge(now);
+            window.standing(now)
+        });
+        Ok(standings.reduce(Standing::stricter))
+    }
+
+    /// Goes on with the windows of limits that are the same as before.
+    fn align(&mut self, limits: &[Limit]) {
+        if self.windows.iter().map(|window| &window.limit).eq(limits) {
+            return;
+        }
+        let mut known = std::mem::take(&mut self.windows);
+        let window = |limit: &Limit| match known.iter().position(|known| known.limit == *limit) {
+            Some(at) => known.swap_remove(at),
+            None => Window::new(*limit),
+        };
+        self.windows = limits.iter().map(window).collect();
+    }
+
+    fn since_begun(&self, now: Instant) -> u64 {
+        nanoseconds(now.saturating_duration_since(self.begun))
+    }
+}
