@@ -125,16 +125,30 @@ impl Text for Trusted {
         if text == "unix" {
             return Ok(Self::Unix);
         }
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self::Network(address.into()));
-        }
-        match text.parse::<IpNet>() {
-            Ok(network) if network == network.trunc() => Ok(Self::Network(network)),
-            Ok(network) => {
-                Err(format!("a network ends in zero bits; did you mean \"{}\"?", network.trunc()))
-            }
-            Err(_) => Err(format!("expected {}", Self::EXPECTED)),
-        }
+        network(text)
+            .unwrap_or_else(|| Err(format!("expected {}", Self::EXPECTED)))
+            .map(Self::Network)
+    }
+}
+
+/// A network, or a single address as a network of one.
+fn network(text: &str) -> Option<Result<IpNet, String>> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(Ok(address.into()));
+    }
+    let network = text.parse::<IpNet>().ok()?;
+    Some(match network.trunc() {
+        whole if whole == network => Ok(network),
+        whole => Err(format!("a network ends in zero bits; did you mean \"{whole}\"?")),
+    })
+}
+
+impl Text for IpNet {
+    const EXPECTED: &'static str =
+        "a network such as \"10.0.0.0/8\", or an address such as \"127.0.0.1\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        network(text).unwrap_or_else(|| Err(format!("expected {}", Self::EXPECTED)))
     }
 }
 

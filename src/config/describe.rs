@@ -8,7 +8,8 @@ use super::suggest;
 /// quotes is left out, since it may be a key.
 pub(super) fn describe(message: &str, show: bool) -> Fault {
     if let Some(rest) = message.strip_prefix("unknown field `") {
-        return unknown_field(rest);
+        let (name, known) = split_names(rest);
+        return unknown_field(name, &known);
     }
     if let Some(rest) = message.strip_prefix("unknown variant `") {
         return unknown_variant(rest, show);
@@ -24,18 +25,12 @@ pub(super) fn describe(message: &str, show: bool) -> Fault {
     if show { Fault::new(message) } else { Fault::new(without_quotes(message)) }
 }
 
-fn unknown_field(rest: &str) -> Fault {
-    let (name, known) = split_names(rest);
-    let shown = if mask::is_plain_name(name) || suggest::closest(name, known.clone()).is_some() {
-        name
-    } else {
-        mask::MASK
-    };
-    Fault::new(format!("unknown field `{shown}`")).help(suggest::help(
-        name,
-        &known,
-        "there are no fields here",
-    ))
+/// What is said of a field that is none of those known; its name may be a key.
+pub(crate) fn unknown_field(name: &str, known: &[&str]) -> Fault {
+    let meant = suggest::closest(name, known.iter().copied());
+    let shown = if mask::is_plain_name(name) || meant.is_some() { name } else { mask::MASK };
+    let help = suggest::help(name, known, "there are no fields here");
+    Fault::new(format!("unknown field `{shown}`")).help(help)
 }
 
 fn unknown_variant(rest: &str, show: bool) -> Fault {

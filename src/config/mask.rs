@@ -149,13 +149,18 @@ pub(super) fn is_plain_name(name: &str) -> bool {
 /// Whether a value looks like a key or holds a password, wherever it stands: people paste keys
 /// into wrong fields.
 pub(super) fn looks_like_key(value: &str) -> bool {
+    value.contains('@') || looks_random(value)
+}
+
+/// Whether a part of a value is a row of letters and digits such as chance makes.
+pub(crate) fn looks_random(value: &str) -> bool {
     const RANDOM_RUN: usize = 12;
     let random = |run: &str| {
         run.len() >= RANDOM_RUN
             && run.bytes().any(|byte| byte.is_ascii_digit())
             && run.bytes().any(|byte| byte.is_ascii_alphabetic())
     };
-    value.contains('@') || value.split(|c: char| !c.is_ascii_alphanumeric()).any(random)
+    value.split(|c: char| !c.is_ascii_alphanumeric()).any(random)
 }
 
 /// A part of a text and whether it may be shown.

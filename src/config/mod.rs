@@ -15,7 +15,7 @@ pub mod problem;
 mod section;
 pub(crate) mod source;
 pub mod suggest;
-mod syntax;
+pub(crate) mod syntax;
 pub mod types;
 
 use std::time::Duration;
@@ -29,9 +29,11 @@ use self::types::{Count, HeadSize, Hosts, MethodName, Path, Period, Size};
 use crate::plan::{Balance, LogFormat};
 use crate::plugin::Settings;
 
+pub(crate) use self::describe::unknown_field;
 pub use self::environment::Environment;
 pub(crate) use self::files::is_part;
 pub use self::load::load;
+pub(crate) use self::mask::looks_random;
 
 /// The files of a configuration as they are now; none when they cannot be listed.
 pub(crate) fn files(path: &std::path::Path) -> Option<Vec<std::path::PathBuf>> {

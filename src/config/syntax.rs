@@ -9,10 +9,16 @@ use super::problem::Fault;
 
 /// What is wrong with the syntax: the first error of each line, since the others follow from it.
 pub(super) fn faults(errors: &[toml::de::Error], text: &str) -> Vec<Fault> {
+    faults_from(0, errors, text)
+}
+
+/// The same, where only what begins at `start` was read.
+pub(crate) fn faults_from(start: usize, errors: &[toml::de::Error], text: &str) -> Vec<Fault> {
     let mut errors: Vec<_> = errors
         .iter()
         .map(|error| {
             let span = error.span().unwrap_or(0..0);
+            let span = start + span.start..start + span.end;
             (line_around(text, span.start).start, span, error.message())
         })
         .collect();
@@ -48,10 +54,9 @@ fn first_of(second: &Range<usize>, text: &str) -> Option<usize> {
             line.trim_start().strip_prefix(name).is_some_and(|l| l.trim_start().starts_with('='))
         }
     };
-    let before: Vec<_> = text[..start].lines().collect();
-    let candidates = before.iter().enumerate().rev();
-    let mut candidates = candidates.take_while(|(_, line)| is_table || !header(line));
-    candidates.find(|(_, line)| same(line)).map(|(index, _)| index + 1)
+    let before = text[..start].lines().rev();
+    let back = before.take_while(|line| is_table || !header(line)).position(|line| same(&line))?;
+    Some(memchr::memchr_iter(b'\n', &text.as_bytes()[..start]).count() - back)
 }
 
 /// The part of a file that belongs to a table: to the next line that looks like a header after its

@@ -42,6 +42,11 @@ impl Digest {
         }
     }
 
+    /// Whether it is that of no key: of nothing, or of a line without anything on it.
+    pub fn is_of_nothing(&self) -> bool {
+        (Self::of(b"").ct_eq(self) | Self::of(b"\n").ct_eq(self)).into()
+    }
+
     /// How it is written in a configuration.
     pub fn written(&self) -> String {
         let mut text = SCHEME.to_owned();

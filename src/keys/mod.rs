@@ -1,8 +1,11 @@
-//! Keys: digests, the look-up, records, the form of generated ones, what is doubtful; no I/O.
+//! Keys: digests, the look-up, records and files of them, names, the form of generated ones, what is
+//! doubtful; no I/O.
 
 pub mod digest;
 pub mod doubt;
+pub mod file;
 pub mod format;
 pub mod keyring;
 pub mod keyset;
+pub mod name;
 pub mod record;
