@@ -1,5 +1,4 @@
-//! Keys: digests, the look-up, records and files of them, names, the form of generated ones, what is
-//! doubtful; no I/O.
+//! Keys: digests, the look-up, records, files of them, names, forms, what is doubtful; no I/O.
 
 pub mod digest;
 pub mod doubt;

@@ -48,7 +48,7 @@ fn check(text: &str, what: &str, limit: usize) -> Result<(), Fault> {
         let message = format!("{what} is 1 to {limit} letters, digits and `._@:/+=-`");
         return Err(Fault::new(message));
     }
-    if form(text) != Form::Foreign {
+    if form(text.as_bytes()) != Form::Foreign {
         return Err(is_the_key());
     }
     Ok(())
