@@ -102,7 +102,7 @@ pub fn requests(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<R
     let (stock, mut search, mut body) = (Stock::default(), Search::default(), None::<Decoder>);
     loop {
         let Some(decoder) = &mut body else {
-            match search.next(&left, MAX_SIZE) {
+            match search.next(&left, MAX_SIZE, &stock.empty_line) {
                 Err(_) => return (all, false),
                 Ok(None) if !more(&mut left) => return (all, true),
                 Ok(None) => {}

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use crate::fields::Fields;
 use crate::head::RequestHead;
 use crate::headers::{self, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER};
-use crate::http1::fields;
+use crate::http1::declared;
 use crate::reply::Cause;
 
 /// Whom a request is for: the checked `Host`, and how much of it is before the port.
@@ -111,7 +111,9 @@ fn name_length(value: &HeaderValue) -> Result<usize, Cause> {
     };
     let port_is_valid = match rest {
         [] => true,
-        [b':', port @ ..] => fields::decimal(port).is_some_and(|port| u16::try_from(port).is_ok()),
+        [b':', port @ ..] => {
+            declared::decimal(port).is_some_and(|port| u16::try_from(port).is_ok())
+        }
         _ => false,
     };
     if port_is_valid && name_is_valid { Ok(name.len()) } else { Err(Cause::BadRequest) }

@@ -15,7 +15,7 @@ use crate::headers::{
     self, HopByHop, X_ACCEL_BUFFERING, X_CONSUMER_USERNAME, X_CREDENTIAL_IDENTIFIER,
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
 };
-use crate::http1::fields;
+use crate::http1::field_line;
 use crate::plan::{HostPolicy, TrustedProxies};
 use crate::plugin::Names;
 use crate::screen;
@@ -69,7 +69,7 @@ pub(crate) fn write_head(
     passage: &Passage<'_>,
 ) {
     write_request_line(out, head);
-    let mut field = |name: &HeaderName, value: &[u8]| fields::write_one(out, name, value);
+    let mut field = |name: &HeaderName, value: &[u8]| field_line::write(out, name, value);
     if let Some(host) = host_sent {
         field(&HOST, host.as_bytes());
     }

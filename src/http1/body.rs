@@ -1,11 +1,11 @@
 //! A body out of the bytes that carry it (RFC 9112, sections 6 and 7); pure.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use memchr::memchr;
 
 use super::chunk::{self, Extensions};
-use super::fields;
+use super::field_line;
 use super::lines::{Ends, Lines};
 use super::stock;
 
@@ -192,14 +192,13 @@ impl Decoder {
         if end == b"\r\n".len() {
             return Ok(Decoded::End);
         }
-        let mut room = [httparse::EMPTY_HEADER; fields::MAX_FIELDS];
-        let parsed = httparse::parse_headers(&block, &mut room);
-        let Ok(httparse::Status::Complete((_, found))) = parsed else { return Err(Malformed) };
-        let field = |field: &httparse::Header<'_>| {
-            Some((field.name.parse().ok()?, stock::value(&block, field)?))
-        };
-        let trailers: Option<HeaderMap> = found.iter().map(field).collect();
-        Ok(Decoded::Trailers(trailers.ok_or(Malformed)?))
+        let mut trailers = HeaderMap::new();
+        let read = field_line::read(&block, Ends::Crlf, |name, value| {
+            trailers.append(HeaderName::from_bytes(name).ok()?, stock::shared(&block, value)?);
+            Some(())
+        });
+        read.map_err(|_| Malformed)?;
+        Ok(Decoded::Trailers(trailers))
     }
 }
 
@@ -337,8 +336,8 @@ mod tests {
         check(chunked, &format!("0\r\nA:{value}a\r\n\r\n"), None);
         check(chunked, &format!("0\r\nA:{}", long(2 * MAX_TRAILERS)), None);
         let fields = |count| format!("0\r\n{}\r\n", "A: b\r\n".repeat(count));
-        assert!(decode(chunked(), fields(fields::MAX_FIELDS).as_bytes(), &[]).is_ok());
-        check(chunked, &fields(fields::MAX_FIELDS + 1), None);
+        assert!(decode(chunked(), fields(field_line::MAX_FIELDS).as_bytes(), &[]).is_ok());
+        check(chunked, &fields(field_line::MAX_FIELDS + 1), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a head ends, and how its lines do; pure.
 
-use memchr::memchr_iter;
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
 
 /// How the lines of a head end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,35 @@ impl Ends {
     fn and(self, crlf: bool) -> Self {
         let this = if crlf { Self::Crlf } else { Self::Lf };
         if self == Self::Unknown || self == this { this } else { Self::Mixed }
+    }
+}
+
+/// How long the first line of a head is, its end included.
+pub(crate) fn first(head: &[u8]) -> usize {
+    memchr(b'\n', head).map_or(head.len(), |end| end + 1)
+}
+
+/// A quick look for the end of a head that has come as a whole, in bytes that begin with it. It
+/// takes a quarter of the instructions of looking at each line; how they end is seen when they are
+/// read.
+#[derive(Debug)]
+pub(crate) struct EmptyLine(Finder<'static>);
+
+impl Default for EmptyLine {
+    fn default() -> Self {
+        Self(Finder::new(Self::NEEDLE))
+    }
+}
+
+impl EmptyLine {
+    const NEEDLE: &[u8] = b"\n\r\n";
+
+    /// Where the head ends if all its lines do with CRLF; if the first does and another does not,
+    /// the end may be before that. None: to be looked for line by line.
+    pub(crate) fn end(&self, bytes: &[u8]) -> Option<usize> {
+        let begins_late = matches!(bytes, [b'\r' | b'\n', ..]);
+        let found = if begins_late { None } else { self.0.find(bytes) };
+        found.map(|at| at + Self::NEEDLE.len())
     }
 }
 

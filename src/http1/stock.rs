@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
+use super::field_line::{self, NoFields};
+use super::lines::{EmptyLine, Ends};
 use crate::fields::Fields;
 
 /// How many lists are kept, and how long they may be.
@@ -21,6 +23,8 @@ const MAX_NAME: usize = 64;
 pub(crate) struct Stock {
     lists: RefCell<Vec<Fields>>,
     names: RefCell<Names>,
+    /// Finds where a head ends.
+    pub(crate) empty_line: EmptyLine,
 }
 
 impl Stock {
@@ -38,25 +42,24 @@ impl Stock {
         }
     }
 
-    /// The fields that httparse found in `head`, whose memory their values share; none if one is no
-    /// field, which httparse leaves no room for.
-    pub(crate) fn read(&self, head: &Bytes, found: &[httparse::Header<'_>]) -> Option<Fields> {
+    /// The fields in the lines of `head` from there on, each of which ends as `ends` says; their
+    /// values share its memory.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(crate) fn read(&self, head: &Bytes, from: usize, ends: Ends) -> Result<Fields, NoFields> {
         let (mut fields, mut names) = (self.empty(), self.names.borrow_mut());
-        fields.reserve(found.len());
-        for field in found {
-            fields.append(names.name(field.name.as_bytes())?, value(head, field)?);
-        }
-        Some(fields)
+        field_line::read(&head[from..], ends, |name, value| {
+            fields.append(names.name(name)?, shared(head, value)?);
+            Some(())
+        })?;
+        Ok(fields)
     }
 }
 
-/// The value of a field that httparse found in `head`.
-pub(crate) fn value(head: &Bytes, field: &httparse::Header<'_>) -> Option<HeaderValue> {
-    match field.value {
-        // An empty value of httparse's points nowhere.
-        [] => Some(HeaderValue::from_static("")),
-        value => HeaderValue::from_maybe_shared(head.slice_ref(value)).ok(),
-    }
+/// The value that these bytes of `head` are, if they may be one.
+pub(crate) fn shared(head: &Bytes, value: &[u8]) -> Option<HeaderValue> {
+    HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()
 }
 
 /// Names that have come of late, as they were written, each at a place that its bytes give. To
@@ -106,11 +109,8 @@ mod tests {
         let stock = Stock::default();
         // Twice: names are made, and then known.
         for _ in 0..2 {
-            let head = Bytes::from_static(b"A: b\r\nX-Y:\r\na:  c\r\n\r\n");
-            let mut room = [httparse::EMPTY_HEADER; 4];
-            let parsed = httparse::parse_headers(&head, &mut room).expect("fields");
-            let httparse::Status::Complete((_, found)) = parsed else { panic!("a whole head") };
-            let fields = stock.read(&head, found).expect("fields");
+            let head = Bytes::from_static(b"GET\r\nA: b\r\nX-Y:\r\na:  c\r\n\r\n");
+            let fields = stock.read(&head, "GET\r\n".len(), Ends::Crlf).expect("fields");
             assert_eq!(lines(&fields), "a: b\nx-y: \na: c");
             stock.give_back(fields);
         }

@@ -21,7 +21,7 @@ use super::tunnel::Tunnel;
 use super::worker::Worker;
 use crate::fields::Fields;
 use crate::forward;
-use crate::http1::fields;
+use crate::http1::field_line;
 use crate::pipeline::Answered;
 use crate::socket::Socket;
 use crate::upstream::lease::Lease;
@@ -192,7 +192,7 @@ impl Client {
         let out = output.bytes();
         let start = out.len();
         out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-        fields::write(out, forward::headers::hints(headers));
+        field_line::write_all(out, forward::headers::hints(headers));
         out.extend_from_slice(b"\r\n");
         if out.len() > MAX_HINTS {
             out.truncate(start);

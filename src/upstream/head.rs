@@ -7,8 +7,9 @@ use http::{HeaderValue, Method, StatusCode};
 use crate::head::ResponseHead;
 use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
-use crate::http1::fields::{self, Declared};
-use crate::http1::lines::{Ends, Lines};
+use crate::http1::declared::Declared;
+use crate::http1::field_line::NoFields;
+use crate::http1::lines::{self, Ends, Lines};
 use crate::http1::stock::Stock;
 
 /// The longest head.
@@ -39,6 +40,10 @@ pub(crate) fn take(
     asked: &Method,
     stock: &Stock,
 ) -> Result<Option<Response>, Malformed> {
+    if let Some((first, end)) = whole(bytes, lines, stock) {
+        *lines = Lines::default();
+        return parse(&bytes.split_to(end).freeze(), first, Ends::Crlf, asked, stock).map(Some);
+    }
     let start = empty_lines(bytes);
     if bytes[start..] == *b"\r" {
         // It may be the beginning of an empty line.
@@ -52,11 +57,24 @@ pub(crate) fn take(
         Some(end) if end <= MAX_HEAD => end,
         _ => return Err("the response's head is too long"),
     };
-    if std::mem::take(lines).ends() == Ends::Mixed {
+    let ends = std::mem::take(lines).ends();
+    if ends == Ends::Mixed {
         return Err("the lines of the response's head end differently");
     }
     bytes.advance(start);
-    parse(bytes.split_to(end).freeze(), asked, stock).map(Some)
+    let head = bytes.split_to(end).freeze();
+    parse(&head, lines::first(&head), ends, asked, stock).map(Some)
+}
+
+/// Where the first line and the head end, if it has come as a whole, as nearly all do, and that
+/// line ends with CRLF; if another does not, it is refused when it is read.
+fn whole(bytes: &[u8], lines: &Lines, stock: &Stock) -> Option<(usize, usize)> {
+    if lines.ends() != Ends::Unknown || !bytes.starts_with(START) {
+        return None;
+    }
+    let end = stock.empty_line.end(bytes).filter(|&end| end <= MAX_HEAD)?;
+    let first = lines::first(bytes);
+    bytes[..first].ends_with(b"\r\n").then_some((first, end))
 }
 
 /// What every response begins with: what does not is no HTTP, and its end need not be waited for.
@@ -81,23 +99,23 @@ fn empty_lines(bytes: &[u8]) -> usize {
     start
 }
 
-fn parse(head: Bytes, asked: &Method, stock: &Stock) -> Result<Response, Malformed> {
-    let mut room = fields::room();
-    let mut parsed = httparse::Response::new(&mut []);
-    let status = httparse::ParserConfig::default()
-        .parse_response_with_uninit_headers(&mut parsed, &head, &mut room)
-        .map_err(|error| match error {
-            httparse::Error::TooManyHeaders => "the response has too many fields",
-            _ => WHY,
-        })?;
-    let (httparse::Status::Complete(_), Some(code), Some(version)) =
-        (status, parsed.code, parsed.version)
-    else {
-        return Err(WHY);
-    };
+/// Parses a head that is whole; `first` is where its first line ends.
+fn parse(
+    head: &Bytes,
+    first: usize,
+    ends: Ends,
+    asked: &Method,
+    stock: &Stock,
+) -> Result<Response, Malformed> {
+    let mut line = httparse::Response::new(&mut []);
+    line.parse(&head[..first]).map_err(|_| WHY)?;
+    let (Some(code), Some(version)) = (line.code, line.version) else { return Err(WHY) };
     let status = StatusCode::from_u16(code).map_err(|_| WHY)?;
-    let headers = stock.read(&head, parsed.headers).ok_or(WHY)?;
-    let reason = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason());
+    let headers = stock.read(head, first, ends).map_err(|why| match why {
+        NoFields::TooMany => "the response has too many fields",
+        NoFields::Malformed => WHY,
+    })?;
+    let reason = line.reason.filter(|reason| Some(*reason) != status.canonical_reason());
     let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
     let said = Declared::of(&headers).ok_or("the response says in no valid way how long it is")?;
     frame(ResponseHead { status, reason, headers }, version == 0, said, asked)
@@ -147,6 +165,7 @@ fn frame(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http1::field_line::MAX_FIELDS;
     use crate::sample::lines;
 
     fn head(text: &str, asked: Method) -> Result<Response, Malformed> {
@@ -237,8 +256,8 @@ mod tests {
     #[test]
     fn so_many_fields_fit_into_a_head() {
         let text = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(count));
-        assert!(head(&text(fields::MAX_FIELDS), Method::GET).is_ok());
-        let why = head(&text(fields::MAX_FIELDS + 1), Method::GET).err();
+        assert!(head(&text(MAX_FIELDS), Method::GET).is_ok());
+        let why = head(&text(MAX_FIELDS + 1), Method::GET).err();
         assert_eq!(why, Some("the response has too many fields"));
     }
 
@@ -263,7 +282,7 @@ mod tests {
         ] {
             check(wrong, None);
         }
-        check(&format!("HTTP/1.1 200 OK{}", "\r\nA: b".repeat(fields::MAX_FIELDS + 1)), None);
+        check(&format!("HTTP/1.1 200 OK{}", "\r\nA: b".repeat(MAX_FIELDS + 1)), None);
         check(&format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD)), None);
         // No end need come for that.
         let long = format!("HTTP/1.1 200 {}", "b".repeat(MAX_HEAD));
@@ -291,6 +310,18 @@ mod tests {
                 assert_eq!(taken.expect("an end").is_ok(), is_taken, "{text:?} by {step}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_looked_at_of_one_head_is_not_the_next() {
+        let (mut bytes, mut known) = (BytesMut::new(), Lines::default());
+        let mut more = |piece: &str| {
+            bytes.extend_from_slice(piece.as_bytes());
+            take(&mut bytes, &mut known, &Method::GET, &Stock::default())
+        };
+        assert!(matches!(more("HTTP/1.1 100 Continue"), Ok(None)));
+        assert!(matches!(more("\r\n\r\n"), Ok(Some(_))));
+        assert!(more("HTTP/1.1 200\nA: b\r\n\r\n").is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 
 use crate::forward::body::BodyError;
 use crate::forward::headers::Framing;
-use crate::http1::{chunk, fields};
+use crate::http1::{chunk, field_line};
 use crate::socket::Socket;
 
 /// What ends a chunk, and the chunks.
@@ -172,7 +172,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Upload<B> {
         match framing {
             Framing::Chunked => {
                 self.text.extend_from_slice(LAST_CHUNK);
-                fields::write(&mut self.text, &frame.unwrap_or_default());
+                field_line::write_all(&mut self.text, &frame.unwrap_or_default());
                 self.text.extend_from_slice(CRLF);
             }
             // It does not end here: what follows on this connection would be taken for the rest.

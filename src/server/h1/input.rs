@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use super::head::Search;
 use crate::forward::body::BodyError;
 use crate::http1::body::{Decoded, Decoder};
+use crate::http1::lines::EmptyLine;
 use crate::reply::Cause;
 use crate::server::connection::Client;
 use crate::server::worker::Worker;
@@ -89,8 +90,9 @@ impl Input {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Cause>>> {
         let max_size = worker.served().plan.server.max_header_size;
+        let empty_line = &worker.stock.empty_line;
         if !self.left.is_empty()
-            && let Some(head) = self.head_in_left(max_size).transpose()
+            && let Some(head) = self.head_in_left(max_size, empty_line).transpose()
         {
             return Poll::Ready(Some(head));
         }
@@ -104,10 +106,10 @@ impl Input {
             }
             let head = match self.left.is_empty() {
                 // Nearly every head comes whole, and alone: it is copied once, and nothing else.
-                true => self.head_in(bytes, max_size),
+                true => self.head_in(bytes, max_size, empty_line),
                 false => {
                     self.left.extend_from_slice(bytes);
-                    self.head_in_left(max_size)
+                    self.head_in_left(max_size, empty_line)
                 }
             };
             if let Some(head) = head.transpose() {
@@ -116,8 +118,13 @@ impl Input {
         }
     }
 
-    fn head_in(&mut self, bytes: &[u8], max_size: usize) -> Result<Option<Bytes>, Cause> {
-        let Some((start, end)) = self.search.next(bytes, max_size)? else {
+    fn head_in(
+        &mut self,
+        bytes: &[u8],
+        max_size: usize,
+        empty_line: &EmptyLine,
+    ) -> Result<Option<Bytes>, Cause> {
+        let Some((start, end)) = self.search.next(bytes, max_size, empty_line)? else {
             self.left = BytesMut::from(bytes);
             return Ok(None);
         };
@@ -126,8 +133,14 @@ impl Input {
         Ok(Some(Bytes::copy_from_slice(&bytes[start..end])))
     }
 
-    fn head_in_left(&mut self, max_size: usize) -> Result<Option<Bytes>, Cause> {
-        let Some((start, end)) = self.search.next(&self.left, max_size)? else { return Ok(None) };
+    fn head_in_left(
+        &mut self,
+        max_size: usize,
+        empty_line: &EmptyLine,
+    ) -> Result<Option<Bytes>, Cause> {
+        let Some((start, end)) = self.search.next(&self.left, max_size, empty_line)? else {
+            return Ok(None);
+        };
         self.search = Search::default();
         Ok(Some(self.left.split_to(end).freeze().slice(start..)))
     }

@@ -1,25 +1,29 @@
 //! The head of a request out of a client's bytes; pure.
 //!
 //! What two parsers could read in two ways is refused here, before anything else looks at it (RFC
-//! 9112): httparse finds the parts and takes no byte that may not stand in them; the ends of lines,
-//! the target's bytes, the framing and all limits are decided in this file. What the parts say is
-//! judged by `screen`.
+//! 9112): httparse reads the first line, [`field_line`] the others, and `http`'s types take no byte
+//! that may not stand in them. The ends of lines, the target's bytes, the framing and all limits
+//! are decided in this file. What the parts say is judged by `screen`.
+//!
+//! [`field_line`]: crate::http1::field_line
 
 #[cfg(test)]
 mod tests;
 
+use std::mem::MaybeUninit;
+
 use bytes::Bytes;
 use http::header::EXPECT;
 use http::{HeaderValue, Method, Uri, Version};
-use httparse::Status;
 use memchr::memchr;
 
 use crate::fields::Fields;
 use crate::head::RequestHead;
 use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
-use crate::http1::fields::{self, Declared};
-use crate::http1::lines::{Ends, Lines};
+use crate::http1::declared::Declared;
+use crate::http1::field_line::{MAX_FIELDS, NoFields};
+use crate::http1::lines::{self, EmptyLine, Ends, Lines};
 use crate::http1::stock::Stock;
 use crate::reply::Cause;
 
@@ -74,25 +78,17 @@ impl Search {
     /// looked for.
     ///
     /// # Errors
-    /// A line that does not end with CRLF: some parsers take a bare LF for an end, some do not. A
-    /// head that is longer than it may be, empty lines before it counted in. What cannot become a
-    /// head, however it goes on.
+    /// A line that does not end with CRLF, as some parsers take a bare LF for an end and some do
+    /// not; what comes as a whole is refused for that when it is parsed. A head that is longer than
+    /// it may be, empty lines before it counted in. What cannot become a head, however it goes on.
     pub(crate) fn next(
         &mut self,
         bytes: &[u8],
         max_size: usize,
+        empty_line: &EmptyLine,
     ) -> Result<Option<(usize, usize)>, Cause> {
-        const EMPTY_LINE: usize = 2;
-        let mut end = self.lines.end(&bytes[self.start..]);
-        while end == Some(EMPTY_LINE) {
-            self.start += EMPTY_LINE;
-            self.lines = Lines::default();
-            end = self.lines.end(&bytes[self.start..]);
-        }
-        if !matches!(self.lines.ends(), Ends::Unknown | Ends::Crlf) {
-            return Err(Cause::BadRequest);
-        }
-        match end.map(|end| self.start + end) {
+        let whole = if self.is_late { None } else { empty_line.end(bytes) };
+        match whole.map_or_else(|| self.look(bytes), |end| Ok(Some(end)))? {
             Some(end) if end <= max_size => return Ok(Some((self.start, end))),
             None if bytes.len() < max_size => {}
             _ => return Err(Cause::HeadTooLarge),
@@ -103,12 +99,27 @@ impl Search {
         }
         Ok(None)
     }
+
+    /// Looks line by line.
+    fn look(&mut self, bytes: &[u8]) -> Result<Option<usize>, Cause> {
+        const EMPTY_LINE: usize = 2;
+        let mut end = self.lines.end(&bytes[self.start..]);
+        while end == Some(EMPTY_LINE) {
+            self.start += EMPTY_LINE;
+            self.lines = Lines::default();
+            end = self.lines.end(&bytes[self.start..]);
+        }
+        if !matches!(self.lines.ends(), Ends::Unknown | Ends::Crlf) {
+            return Err(Cause::BadRequest);
+        }
+        Ok(end.map(|end| self.start + end))
+    }
 }
 
 /// Refuses what comes from somebody who speaks another protocol, and may be waiting for an answer.
 fn could_begin(bytes: &[u8]) -> Result<(), Cause> {
-    let parsed =
-        httparse::Request::new(&mut []).parse_with_uninit_headers(bytes, &mut fields::room());
+    let mut room = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let parsed = httparse::Request::new(&mut []).parse_with_uninit_headers(bytes, &mut room);
     parsed.map(|_| ()).map_err(cause)
 }
 
@@ -125,23 +136,25 @@ impl Head {
     /// # Errors
     /// Why it is refused.
     pub(crate) fn parse(head: &Bytes, stock: &Stock) -> Result<Self, Refusal> {
-        let mut indices = fields::room();
-        let mut parsed = httparse::Request::new(&mut []);
-        match parsed.parse_with_uninit_headers(head, &mut indices).map_err(cause)? {
-            Status::Complete(length) if length == head.len() => {}
-            // It ends where its lines say, or two parsers differ.
-            _ => return Err(Cause::BadRequest.into()),
+        let first = lines::first(head);
+        let mut line = httparse::Request::new(&mut []);
+        if !head[..first].ends_with(b"\r\n") {
+            return Err(Cause::BadRequest.into());
         }
-        let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
+        line.parse(&head[..first]).map_err(cause)?;
+        let (Some(method), Some(target)) = (line.method, line.path) else {
             return Err(Cause::BadRequest.into());
         };
-        let (method, uri) = (read_method(method)?, read_target(head, target)?);
-        let version = match parsed.version {
+        let version = match line.version {
             Some(1) => Version::HTTP_11,
             Some(0) => Version::HTTP_10,
             _ => return Err(Cause::BadRequest.into()),
         };
-        let headers = stock.read(head, parsed.headers).ok_or(Cause::BadRequest)?;
+        let headers = stock.read(head, first, Ends::Crlf).map_err(|why| match why {
+            NoFields::TooMany => Cause::HeadTooLarge,
+            NoFields::Malformed => Cause::BadRequest,
+        })?;
+        let (method, uri) = (read_method(method)?, read_target(head, target)?);
         let is_old = version == Version::HTTP_10;
         let framed = read_framing(&headers, is_old);
         let Some((body, declared)) = framed.filter(|_| target.is_ascii()) else {

@@ -14,7 +14,9 @@ fn read(bytes: &[u8], pieces: &[usize]) -> Result<Option<(Head, Vec<u8>)>, Cause
     let mut length = 0;
     for piece in pieces.iter().copied().chain([bytes.len()]) {
         length = bytes.len().min(length + piece);
-        if let Some((start, end)) = search.next(&bytes[..length], MAX_SIZE)? {
+        if let Some((start, end)) =
+            search.next(&bytes[..length], MAX_SIZE, &EmptyLine::default())?
+        {
             let head = Bytes::copy_from_slice(&bytes[start..end]);
             let head = Head::parse(&head, &Stock::default()).map_err(|refusal| refusal.cause)?;
             return Ok(Some((head, bytes[end..].to_vec())));
@@ -238,8 +240,8 @@ fn nothing_is_without_a_limit() {
         let head = format!("GET /x HTTP/1.1\r\n{}\r\n", "a:\r\n".repeat(count));
         Head::parse(&head.into(), &Stock::default()).map_err(|refusal| refusal.cause).err()
     };
-    assert_eq!(many(fields::MAX_FIELDS), None);
-    assert_eq!(many(fields::MAX_FIELDS + 1), Some(Cause::HeadTooLarge));
+    assert_eq!(many(MAX_FIELDS), None);
+    assert_eq!(many(MAX_FIELDS + 1), Some(Cause::HeadTooLarge));
     let target = |length: usize| {
         let head = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(length - 1));
         Head::parse(&head.into(), &Stock::default()).map_err(|refusal| refusal.cause).err()
@@ -251,7 +253,10 @@ fn nothing_is_without_a_limit() {
 #[test]
 fn what_can_be_no_request_is_refused_before_it_ends() {
     for start in [&b"\x16\x03\x01\x02\x00\x01"[..], b"GET /x FTP/1.1\r", b"GET \x01"] {
-        assert_eq!(Search::default().next(start, MAX_SIZE), Err(Cause::BadRequest));
+        assert_eq!(
+            Search::default().next(start, MAX_SIZE, &EmptyLine::default()),
+            Err(Cause::BadRequest)
+        );
     }
 }
 

@@ -16,8 +16,7 @@ use super::output::Output;
 use crate::fields::Fields;
 use crate::head::ResponseHead;
 use crate::headers;
-use crate::http1::chunk;
-use crate::http1::fields;
+use crate::http1::{chunk, declared, field_line};
 
 /// What of a request decides how its response is written.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +106,7 @@ impl Encoder {
         };
         if let Some(length) = length {
             let digits = &mut itoa::Buffer::new();
-            fields::write_one(out, &CONTENT_LENGTH, digits.format(length).as_bytes());
+            field_line::write(out, &CONTENT_LENGTH, digits.format(length).as_bytes());
         }
         let mut announced = Vec::new();
         if frame == Frame::Chunks {
@@ -173,7 +172,7 @@ impl Encoder {
                 };
                 let may_pass = |(name, _): &(&HeaderName, _)| self.announced.contains(name);
                 let mut end = b"0\r\n".to_vec();
-                fields::write(&mut end, trailers.iter().filter(may_pass));
+                field_line::write_all(&mut end, trailers.iter().filter(may_pass));
                 end.extend_from_slice(b"\r\n");
                 out.push(end.into(), b"");
                 Ok(())
@@ -209,11 +208,11 @@ fn write_fields(out: &mut Vec<u8>, headers: &Fields, switches: bool) -> Said {
     let mut said = Said::default();
     for (name, value) in headers {
         match *name {
-            CONTENT_LENGTH => said.length = said.length.or(fields::decimal(value.as_bytes())),
+            CONTENT_LENGTH => said.length = said.length.or(declared::decimal(value.as_bytes())),
             TRANSFER_ENCODING => {}
             CONNECTION if !switches => said.close |= headers::is_listed_in(value, "close"),
             TRAILER => said.trailer = true,
-            _ => fields::write_one(out, name, value.as_bytes()),
+            _ => field_line::write(out, name, value.as_bytes()),
         }
     }
     said
@@ -223,7 +222,7 @@ fn write_fields(out: &mut Vec<u8>, headers: &Fields, switches: bool) -> Said {
 fn write_trailer(out: &mut Vec<u8>, headers: &Fields) -> Vec<HeaderName> {
     let mut announced = Vec::new();
     for value in headers.get_all(&TRAILER) {
-        fields::write_one(out, &TRAILER, value.as_bytes());
+        field_line::write(out, &TRAILER, value.as_bytes());
         let names = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
         announced.extend(names.filter_map(|name| HeaderName::from_bytes(name).ok()));
     }

@@ -1,19 +1,8 @@
-//! Header fields between bytes and values, and what they say about the body; pure.
-
-use std::mem::MaybeUninit;
+//! What a message declares about itself in its fields; pure.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue};
 
 use crate::fields::Fields;
-
-/// The most fields of one message.
-pub(crate) const MAX_FIELDS: usize = 100;
-
-/// Room for as many fields as there may be, for httparse to fill.
-pub(crate) fn room<'a>() -> [MaybeUninit<httparse::Header<'a>>; MAX_FIELDS] {
-    [const { MaybeUninit::uninit() }; MAX_FIELDS]
-}
 
 /// What a head says about the message itself, before any field means anything: how long its body
 /// is, and what becomes of the connection.
@@ -40,10 +29,12 @@ impl Declared {
         for (name, value) in fields {
             let value = value.as_bytes();
             match *name {
-                TE => said.trailers |= lists(value, "trailers"),
+                TE => said.trailers |= options(value).any(|option| is(option, "trailers")),
                 CONNECTION => {
-                    said.close |= lists(value, "close");
-                    said.keep_alive |= lists(value, "keep-alive");
+                    for option in options(value) {
+                        said.close |= is(option, "close");
+                        said.keep_alive |= is(option, "keep-alive");
+                    }
                 }
                 CONTENT_LENGTH => {
                     // Each line on its own: "1, 1" is no number.
@@ -66,9 +57,12 @@ impl Declared {
     }
 }
 
-fn lists(value: &[u8], option: &str) -> bool {
-    let mut options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    options.any(|listed| listed.eq_ignore_ascii_case(option.as_bytes()))
+fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+fn is(option: &[u8], name: &str) -> bool {
+    option.eq_ignore_ascii_case(name.as_bytes())
 }
 
 /// A number that is written in digits only.
@@ -77,23 +71,6 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
         digits.iter().map(|&byte| byte.is_ascii_digit().then(|| u64::from(byte - b'0')));
     let first = digits.next()??;
     digits.try_fold(first, |number, digit| number.checked_mul(10)?.checked_add(digit?))
-}
-
-/// Writes fields as lines.
-pub(crate) fn write<'a>(
-    out: &mut Vec<u8>,
-    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-) {
-    for (name, value) in fields {
-        write_one(out, name, value.as_bytes());
-    }
-}
-
-/// Writes one field as a line.
-pub(crate) fn write_one(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
 }
 
 #[cfg(test)]
@@ -154,12 +131,5 @@ mod tests {
             let said = said.expect("nothing is wrong");
             assert_eq!(said.trailers, trailers, "{value:?}");
         }
-    }
-
-    #[test]
-    fn fields_are_written_as_lines() {
-        let mut out = Vec::new();
-        write(&mut out, &sample::fields("A: b\nX-Y:\na: c"));
-        assert_eq!(out, b"a: b\r\nx-y: \r\na: c\r\n");
     }
 }
