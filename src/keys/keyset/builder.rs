@@ -10,7 +10,9 @@ use super::{Entry, Keyset, Location, Overlap, Rules, seconds};
 use crate::config::problem::Fault;
 use crate::keys::digest::Digest;
 use crate::keys::keyring::{Keyring, Twice};
-use crate::keys::record::Record;
+use crate::keys::record::{Limits, Record};
+use crate::limit::rate::Rate;
+use crate::limit::usage::Limit;
 
 /// A keyset in the making.
 #[derive(Default)]
@@ -109,7 +111,8 @@ impl Builder {
                 .map(|names| names.iter().map(|name| self.location(name)).collect()),
             methods: record.methods.as_deref().map(Box::from),
             allow_ips: record.allow_ips.as_deref().map(Box::from),
-            limits: record.limits.clone(),
+            limits: limits(&record.limits),
+            concurrency: record.limits.concurrency,
         };
         let next = u32::try_from(self.rules.len()).ok()?;
         Some(match self.rules.entry(rules) {
@@ -147,6 +150,12 @@ impl Builder {
             }
         }
     }
+}
+
+fn limits(written: &Limits) -> Box<[Limit]> {
+    let rates = written.rate.iter().copied().map(Limit::from);
+    let quota = |rate: &Rate| Limit { is_quota: true, ..Limit::from(*rate) };
+    rates.chain(written.requests.iter().map(quota)).collect()
 }
 
 /// When a record's key is valid; never, while it is disabled.

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::digest::Digest;
 use super::keyring::Keyring;
-use super::record::Limits;
+use crate::limit::usage::Limit;
 use crate::plugin::Names;
 
 pub use self::builder::Builder;
@@ -66,8 +66,10 @@ pub struct Rules {
     pub methods: Option<Box<[Method]>>,
     /// Absent: from anywhere.
     pub allow_ips: Option<Box<[IpNet]>>,
-    /// How often, and how much at once.
-    pub limits: Limits,
+    /// How often it may be used; empty: as often as anybody likes.
+    pub limits: Box<[Limit]>,
+    /// How many requests with it there may be at once.
+    pub concurrency: Option<u32>,
 }
 
 /// A location as records name it.

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::*;
 use crate::config::problem::Fault;
-use crate::keys::record::{Previous, Record};
+use crate::keys::record::{Limits, Previous, Record};
 
 fn at(second: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(second)

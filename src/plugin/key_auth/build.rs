@@ -56,7 +56,8 @@ impl Settings for KeyAuthSettings {
             warnings.push(warning.help("hide_credentials = true removes it"));
         }
         let credentials = places(&sources);
-        let failures = limit.map(|limit| failures(limit, site.previous));
+        let previous = known(site.previous);
+        let failures = limit.map(|limit| failures(limit, previous));
         let plugin = KeyAuth {
             sources,
             parameters: credentials.parameters.clone(),
@@ -66,6 +67,7 @@ impl Settings for KeyAuthSettings {
             failures,
             allow_preflight: self.allow_preflight,
             challenge,
+            used: previous.map_or_else(Arc::default, |plugin| Arc::clone(&plugin.used)),
         };
         Ok(Built { plugin: Arc::new(plugin), authenticates: true, errors, credentials, warnings })
     }
@@ -217,11 +219,15 @@ fn limit(settings: &KeyAuthSettings) -> Checked<Option<Limit>> {
     limit.map(Some).map_err(|message| vec![at(text, format!("max_failures: {message}"))])
 }
 
+/// The plugin of the same name before, if it was of the same kind.
+fn known<'p>(previous: Option<&'p dyn Plugin>) -> Option<&'p KeyAuth> {
+    let previous: Option<&'p dyn Any> = previous.map(|plugin| plugin as &dyn Any);
+    previous.and_then(|plugin| plugin.downcast_ref())
+}
+
 /// Goes on counting where the plugin before had the same limit.
-fn failures(limit: Limit, previous: Option<&dyn Plugin>) -> Arc<Failures> {
-    let previous: Option<&dyn Any> = previous.map(|plugin| plugin as &dyn Any);
+fn failures(limit: Limit, previous: Option<&KeyAuth>) -> Arc<Failures> {
     previous
-        .and_then(|plugin| plugin.downcast_ref::<KeyAuth>())
         .and_then(|plugin| plugin.failures.as_ref())
         .filter(|failures| failures.limit == limit)
         .map_or_else(|| Arc::new(Failures::new(limit)), Arc::clone)

@@ -65,9 +65,9 @@ impl Keys {
         set.keys.names(at)
     }
 
-    /// Whether a key may be used for a request.
-    pub(super) fn allow(&self, position: usize, head: &RequestHead, cx: &Cx) -> bool {
-        self.place(position).is_none_or(|(at, set)| set.allow(set.keys.rules(at), head, cx))
+    /// What a key may do; none if it stands in the configuration, and may do everything.
+    pub(super) fn rules(&self, position: usize) -> Option<(&Set, &Rules)> {
+        self.place(position).map(|(at, set)| (set, set.keys.rules(at)))
     }
 
     /// The set that a key is in, and its position there; none if it stands in the configuration.
@@ -87,7 +87,8 @@ impl Keys {
 }
 
 impl Set {
-    fn allow(&self, rules: &Rules, head: &RequestHead, cx: &Cx) -> bool {
+    /// Whether a key with these rules may be used for a request.
+    pub(super) fn allow(&self, rules: &Rules, head: &RequestHead, cx: &Cx) -> bool {
         let is_named = |location: usize| {
             let names = rules.locations.as_ref();
             names.is_none_or(|names| names.iter().any(|&name| self.locations[name] == location))

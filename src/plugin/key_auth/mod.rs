@@ -12,6 +12,7 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod used;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -31,6 +32,7 @@ use crate::reply::{Cause, Reply};
 use failures::Failures;
 use keys::{Key, Keys};
 use source::{Found, Source};
+use used::Used;
 
 pub use settings::{ErrorFormat, Errors, KeyAuthSettings, nowhere};
 
@@ -56,6 +58,7 @@ struct KeyAuth {
     failures: Option<Arc<Failures>>,
     allow_preflight: bool,
     challenge: HeaderValue,
+    used: Arc<Used>,
 }
 
 impl Plugin for KeyAuth {
@@ -123,10 +126,10 @@ impl KeyAuth {
     fn admit(&self, key: Key, head: &RequestHead, cx: &mut Cx) -> ControlFlow<Reply> {
         let Key { position, tag, consumer } = key;
         cx.key = Some(Authenticated { step: cx.step, position, key: tag, consumer });
-        if self.keys.allow(position, head, cx) {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(self.unauthorized(Cause::KeyNotAllowed))
+        match self.keys.rules(position) {
+            None => ControlFlow::Continue(()),
+            Some((set, rules)) if set.allow(rules, head, cx) => self.used.charge(tag, rules, cx),
+            Some(_) => ControlFlow::Break(self.unauthorized(Cause::KeyNotAllowed)),
         }
     }
 
