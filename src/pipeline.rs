@@ -18,7 +18,7 @@ use crate::headers::X_REQUEST_ID;
 use crate::observe::record::Record;
 use crate::observe::request_id::RequestId;
 use crate::plan::{InFlight, Location};
-use crate::plugin::Cx;
+use crate::plugin::{Cx, Grant};
 use crate::reply::{Asked, Cause, ErrorStyle, Reply};
 use crate::route::Choice;
 use crate::screen::{self, Host};
@@ -135,7 +135,7 @@ async fn pass(
 /// Screens, routes and authenticates: whatever is not let through here reaches no upstream.
 fn admit(
     client: &Client,
-    served: &Served,
+    served: &Rc<Served>,
     head: &mut RequestHead,
     record: &mut Record,
 ) -> Result<Admitted, Reply> {
@@ -169,6 +169,9 @@ fn admit(
     if let ControlFlow::Break(reply) = decided {
         return Err(reply);
     }
+    if let Some(grant) = cx.grant.take() {
+        hold(client, served, &cx, *grant);
+    }
     record.processing = match &plan.locations[location].max_processing {
         Some(in_flight) => {
             Some(Processing::enter(in_flight).ok_or(Reply::from(Cause::Overloaded))?)
@@ -176,6 +179,14 @@ fn admit(
         None => None,
     };
     Ok(Admitted { trusted, host, cx })
+}
+
+/// Lets the request last as long as what it was let through with.
+fn hold(client: &Client, served: &Rc<Served>, cx: &Cx, grant: Grant) {
+    let name = cx.key.and_then(|key| served.plan.plugin_name(cx.location, key.step));
+    // No plugin is without a name; one of none would know no key.
+    let name = name.unwrap_or_default();
+    client.granted.hold(grant, name, Rc::clone(served), &client.worker, &client.deadlines);
 }
 
 /// Asks the plugins, one after the other.

@@ -63,6 +63,13 @@ impl Plan {
         self.plugins.iter().find(|plugin| *plugin.name == *name).map(|plugin| &*plugin.plugin)
     }
 
+    /// The operator's name for one of a location's plugins.
+    pub fn plugin_name(&self, location: usize, step: usize) -> Option<&str> {
+        let plugin = self.locations.get(location)?.plugins.get(step)?;
+        let named = self.plugins.iter().find(|named| Arc::ptr_eq(&named.plugin, plugin));
+        named.map(|named| &*named.name)
+    }
+
     /// The names of a key that was found to be valid on a location, if it has any.
     pub fn names(&self, location: usize, key: Authenticated) -> Option<Names<'_>> {
         self.locations.get(location)?.plugins.get(key.step)?.names(key.position)

@@ -14,6 +14,7 @@ use http::HeaderName;
 
 use crate::config::problem::{Fault, Problem};
 use crate::head::{RequestHead, ResponseHead};
+use crate::keys::digest::Digest;
 use crate::limit::places::Place;
 use crate::limit::report::Report;
 use crate::limit::subject::By;
@@ -28,6 +29,11 @@ pub trait Plugin: Any + Send + Sync {
 
     /// Sees the response head of every request that it let go on.
     fn response(&self, _head: &mut ResponseHead, _cx: &Cx) {}
+
+    /// What is left of a grant that this plugin, or one of its name before, gave; none if it is over.
+    fn renew(&self, _grant: &Grant, _now: SystemTime) -> Option<Grant> {
+        None
+    }
 
     /// The files beside the configuration that it reads.
     fn files(&self) -> Vec<PathBuf> {
@@ -63,6 +69,8 @@ pub struct Cx {
     pub step: usize,
     /// The key that was found to be valid.
     pub key: Option<Authenticated>,
+    /// What the request ends with, if it must not go on without.
+    pub grant: Option<Box<Grant>>,
     /// The strictest limit that the request was charged to: the response tells it.
     pub limit: Option<Report>,
     /// The places that the request holds until its response has ended.
@@ -80,6 +88,7 @@ impl Cx {
             also: Vec::new(),
             step: 0,
             key: None,
+            grant: None,
             limit: None,
             places: Vec::new(),
         }
@@ -105,6 +114,15 @@ pub struct Authenticated {
     pub key: u64,
     /// The same for its consumer.
     pub consumer: u64,
+}
+
+/// What a request was let through with, where it ends with that.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The key.
+    pub digest: Digest,
+    /// When it ends, as far as is known now.
+    pub until: Option<SystemTime>,
 }
 
 /// The public names of a key.

@@ -165,6 +165,8 @@ pub(crate) enum Wait {
     Upstream,
     /// The next look whether the client is still there.
     Look,
+    /// The end of what the request was let through with.
+    Grant,
 }
 
 /// The timeouts of one task.
@@ -175,7 +177,7 @@ pub(crate) struct Deadlines {
     /// the next look would keep the memory of each connection that has ended since the last.
     place: Cell<usize>,
     /// When each [`Wait`] ends, in milliseconds of the clock; 0: it does not.
-    due_ms: [Cell<u64>; 5],
+    due_ms: [Cell<u64>; 6],
     /// When the latest [`Wait::Request`] began.
     waiting_since_ms: Cell<u64>,
     waker: RefCell<Option<Waker>>,

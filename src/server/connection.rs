@@ -13,6 +13,7 @@ use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::clock::{Deadlines, Wait};
+use super::grant::Granted;
 use super::h1::exchange::{self, End, Exchange};
 use super::h1::input::Input;
 use super::h1::output::Output;
@@ -63,6 +64,8 @@ pub(crate) struct Client {
     pub(crate) lease: RefCell<Option<Lease>>,
     /// What takes the place of HTTP after a `101`; large, and seldom there.
     tunnel: RefCell<Option<Box<Tunnel>>>,
+    /// What its request was let through with, if it ends with that.
+    pub(crate) granted: Granted,
     /// Whether the upstream has said `100 Continue`.
     pub(crate) body_is_wanted: Cell<bool>,
 }
@@ -94,12 +97,14 @@ impl Client {
             output: RefCell::default(),
             lease: RefCell::default(),
             tunnel: RefCell::default(),
+            granted: Granted::default(),
             body_is_wanted: Cell::default(),
         })
     }
 
     /// Bounds the wait for a request, of which something has come or not.
     fn await_request(&self, begun: bool) {
+        self.granted.release(&self.deadlines);
         let served = self.worker.served();
         let server = &served.plan.server;
         let timeout = if begun { server.client_header_timeout } else { server.keepalive_timeout };
@@ -199,6 +204,11 @@ impl Client {
         }
     }
 
+    /// Whether the request must not go on, because what it was let through with is over.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.granted.is_over(&self.worker, &self.deadlines)
+    }
+
     /// Ends the connection with a reset: for a client that could take a proper end for the end of a
     /// body.
     pub(crate) fn reset_when_closed(&self) {
@@ -273,7 +283,8 @@ async fn tunnel(client: Rc<Client>) {
     let Some(client) = Rc::into_inner(client) else { return };
     if let Some(tunnel) = client.tunnel.into_inner() {
         let early = client.input.into_inner().into_rest();
-        tunnel.run(client.socket.into_inner(), early, &client.deadlines).await;
+        let is_over = || client.granted.is_over(&client.worker, &client.deadlines);
+        tunnel.run(client.socket.into_inner(), early, &client.deadlines, is_over).await;
     }
 }
 

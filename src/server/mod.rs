@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod connection;
+mod grant;
 pub(crate) mod h1;
 pub(crate) mod listener;
 pub(crate) mod pace;

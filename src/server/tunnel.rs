@@ -27,12 +27,18 @@ impl Tunnel {
         Self { lease, record }
     }
 
-    /// Carries bytes until either side ends, or nothing has come for the upstream's `read_timeout`.
-    /// `early` is what the client sent behind its request.
+    /// Carries bytes until either side ends, or nothing has come for the upstream's `read_timeout`,
+    /// or the key `is_over`. `early` is what the client sent behind its request.
     ///
     /// A side that ends takes the other along at once: a WebSocket is closed as a whole (RFC 6455,
     /// section 7.1.1), and a side that does not notice would hold both connections.
-    pub(crate) async fn run(mut self, client: Socket, early: Bytes, deadlines: &Rc<Deadlines>) {
+    pub(crate) async fn run(
+        mut self,
+        client: Socket,
+        early: Bytes,
+        deadlines: &Rc<Deadlines>,
+        is_over: impl Fn() -> bool,
+    ) {
         let timeout = self.lease.upstream().read_timeout;
         let (upstream, late, _slot) = self.lease.into_stream();
         let (client_read, mut client_write) = split(Watched::new(client, deadlines, timeout));
@@ -45,7 +51,8 @@ impl Tunnel {
         let down = carry(&late, upstream_read, &mut client_write);
         let idle = std::future::poll_fn(|cx| {
             deadlines.watch(cx.waker());
-            if deadlines.passed(Wait::Upstream) { Poll::Ready(()) } else { Poll::Pending }
+            let over = deadlines.passed(Wait::Upstream) || is_over();
+            if over { Poll::Ready(()) } else { Poll::Pending }
         });
         tokio::select! {
             // What either side sent before its end has been passed on; how it ended is no news.

@@ -119,6 +119,8 @@ pub(crate) struct Worker {
     own: Arc<[ListenAddr]>,
     /// What heads are read into.
     pub(crate) stock: Stock,
+    /// Held by every request that ends with its key.
+    pub(super) grants: Rc<()>,
     served: RefCell<Rc<Served>>,
     random: RefCell<fastrand::Rng>,
     /// The latest [`Worker::date`], and its second.
@@ -142,6 +144,7 @@ impl Worker {
             clock: Clock::new(),
             access_log,
             delays,
+            grants: Rc::default(),
             served: RefCell::new(Rc::new(Served::new(plan, &own, None))),
             own,
             random: RefCell::new(fastrand::Rng::new()),
@@ -164,6 +167,9 @@ impl Worker {
         self.access_log.set_format(plan.log);
         let next = Rc::new(Served::new(plan, &self.own, Some(&self.served())));
         *self.served.borrow_mut() = next;
+        if Rc::strong_count(&self.grants) > 1 {
+            self.clock.wake_all();
+        }
     }
 
     /// Frees a descriptor that is of less use than a client's connection; false if there is none.

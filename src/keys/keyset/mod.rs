@@ -7,7 +7,7 @@ mod tests;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::Method;
 use ipnet::IpNet;
@@ -57,6 +57,22 @@ struct Overlap {
     until: u64,
 }
 
+/// A valid key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The position of its record.
+    pub position: usize,
+    /// When it ends, in seconds since 1970; the greatest number: never.
+    pub until: u64,
+}
+
+impl Found {
+    /// When it ends.
+    pub fn until(&self) -> Option<SystemTime> {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.until))
+    }
+}
+
 /// What a key may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rules {
@@ -82,18 +98,19 @@ pub struct Location {
 }
 
 impl Keyset {
-    /// The record whose key this is and is valid at this time.
-    pub fn find(&self, candidate: &Digest, now: SystemTime) -> Option<usize> {
-        let now = seconds(now);
+    /// The record whose key this is, if it is valid at this time.
+    pub fn find(&self, candidate: &Digest, now: SystemTime) -> Option<Found> {
         let found = self.keyring.find(candidate)?;
-        let position = match found.checked_sub(self.entries.len()) {
-            None => found,
+        let (position, until) = match found.checked_sub(self.entries.len()) {
+            None => (found, u64::MAX),
             Some(overlap) => {
                 let overlap = &self.overlaps[overlap];
-                (now < overlap.until).then_some(overlap.position as usize)?
+                (overlap.position as usize, overlap.until)
             }
         };
-        self.entries[position].valid.contains(&now).then_some(position)
+        let valid = &self.entries[position].valid;
+        let valid = valid.start..valid.end.min(until);
+        valid.contains(&seconds(now)).then_some(Found { position, until: valid.end })
     }
 
     /// Whether a key stands here, valid or not.

@@ -1,7 +1,5 @@
 //! When keys are valid, what they may do, and what is there twice.
 
-use std::time::Duration;
-
 use toml::Spanned;
 
 use super::*;
@@ -40,7 +38,7 @@ fn keyset(records: impl IntoIterator<Item = Record>) -> Result<Keyset, Fault> {
 #[track_caller]
 fn check_valid(keyset: &Keyset, key: &str, time: SystemTime, expected: Option<&str>) {
     let found = keyset.find(&Digest::of(key.as_bytes()), time);
-    let id = found.map(|position| keyset.names(position).unwrap().id);
+    let id = found.map(|found| keyset.names(found.position).unwrap().id);
     assert_eq!(id, expected, "{key} at {time:?}");
 }
 

@@ -67,6 +67,7 @@ impl Settings for KeyAuthSettings {
             failures,
             allow_preflight: self.allow_preflight,
             challenge,
+            cut_streams: self.cut_streams,
             used: previous.map_or_else(Arc::default, |plugin| Arc::clone(&plugin.used)),
         };
         Ok(Built { plugin: Arc::new(plugin), authenticates: true, errors, credentials, warnings })

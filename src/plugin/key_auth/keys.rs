@@ -36,6 +36,8 @@ pub(super) struct Key {
     pub(super) tag: u64,
     /// What requests of its consumer are counted by.
     pub(super) consumer: u64,
+    /// When it ends; none: never.
+    pub(super) until: Option<SystemTime>,
 }
 
 impl Keys {
@@ -48,12 +50,12 @@ impl Keys {
     pub(super) fn find(&self, digest: &Digest, now: SystemTime) -> Option<Key> {
         let listed = self.listed.find(digest).map(|position| {
             let tag = digest.tag();
-            Key { position, tag, consumer: tag }
+            Key { position, tag, consumer: tag, until: None }
         });
         self.numbered().fold(listed, |found, (first, set)| {
-            let own = set.keys.find(digest, now).map(|position| {
-                let (tag, consumer) = set.keys.tags(position);
-                Key { position: first + position, tag, consumer }
+            let own = set.keys.find(digest, now).map(|own| {
+                let (tag, consumer) = set.keys.tags(own.position);
+                Key { position: first + own.position, tag, consumer, until: own.until() }
             });
             found.or(own)
         })

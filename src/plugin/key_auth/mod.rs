@@ -17,7 +17,7 @@ mod used;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method};
@@ -27,7 +27,7 @@ use crate::config::load::Section;
 use crate::head::RequestHead;
 use crate::keys::digest::Digest;
 use crate::keys::format::{self, Form};
-use crate::plugin::{Authenticated, Cx, Names, Plugin, Settings};
+use crate::plugin::{Authenticated, Cx, Grant, Names, Plugin, Settings};
 use crate::reply::{Cause, Reply};
 use failures::Failures;
 use keys::{Key, Keys};
@@ -58,6 +58,8 @@ struct KeyAuth {
     failures: Option<Arc<Failures>>,
     allow_preflight: bool,
     challenge: HeaderValue,
+    /// Whether what was let through with a key ends with it.
+    cut_streams: bool,
     used: Arc<Used>,
 }
 
@@ -82,6 +84,14 @@ impl Plugin for KeyAuth {
     fn names(&self, position: usize) -> Option<Names<'_>> {
         self.keys.names(position)
     }
+
+    fn renew(&self, grant: &Grant, now: SystemTime) -> Option<Grant> {
+        if !self.cut_streams {
+            return Some(Grant { until: None, ..grant.clone() });
+        }
+        let key = self.keys.find(&grant.digest, now)?;
+        Some(Grant { until: key.until, ..grant.clone() })
+    }
 }
 
 /// What the credential could not be removed from is not forwarded.
@@ -100,7 +110,7 @@ enum Verdict {
 }
 
 impl KeyAuth {
-    fn check(&self, head: &RequestHead, cx: &Cx) -> Verdict {
+    fn check(&self, head: &RequestHead, cx: &mut Cx) -> Verdict {
         let found = self.sources.iter().map(|source| source.find(head));
         match found.into_iter().find(|found| *found != Found::Absent) {
             None | Some(Found::Absent | Found::Empty) => Verdict::Missing,
@@ -115,16 +125,23 @@ impl KeyAuth {
         }
     }
 
-    fn find(&self, candidate: &[u8], cx: &Cx) -> Option<Key> {
+    fn find(&self, candidate: &[u8], cx: &mut Cx) -> Option<Key> {
         match format::form(candidate) {
             Form::Mistyped => None,
-            Form::Generated | Form::Foreign => self.keys.find(&Digest::of(candidate), cx.wall),
+            Form::Generated | Form::Foreign => {
+                let digest = Digest::of(candidate);
+                let key = self.keys.find(&digest, cx.wall)?;
+                if self.cut_streams {
+                    cx.grant = Some(Box::new(Grant { digest, until: key.until }));
+                }
+                Some(key)
+            }
         }
     }
 
     /// Lets a valid key go on where it may be used.
     fn admit(&self, key: Key, head: &RequestHead, cx: &mut Cx) -> ControlFlow<Reply> {
-        let Key { position, tag, consumer } = key;
+        let Key { position, tag, consumer, .. } = key;
         cx.key = Some(Authenticated { step: cx.step, position, key: tag, consumer });
         match self.keys.rules(position) {
             None => ControlFlow::Continue(()),

@@ -37,6 +37,9 @@ pub struct KeyAuthSettings {
     /// Whether a CORS preflight goes on without a key.
     #[serde(default)]
     pub allow_preflight: bool,
+    /// Whether a response, or a WebSocket, that a key opened ends when the key does.
+    #[serde(default)]
+    pub cut_streams: bool,
     /// The realm of the challenge.
     pub realm: Option<Spanned<String>>,
     /// How errors are answered.
