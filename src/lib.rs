@@ -5,7 +5,8 @@
 //! thread a core, and gives each request to the `pipeline`: `screen` refuses what could be read in
 //! two ways, [`route`] chooses a location, its [`plugin`]s let the request go on or answer it with
 //! a [`reply`], and `forward` sends it to an `upstream` and the `answer` back; what they hand on is
-//! a [`head`] with its [`fields`]. [`keys`] and [`query`] are the pure parts of authentication;
+//! a [`head`] with its [`fields`]. [`keys`] and [`query`] are the pure parts of authentication,
+//! [`keystore`] is where files of keys are;
 //! [`observe`] is what can be seen from outside.
 
 mod answer;
@@ -20,6 +21,7 @@ pub mod head;
 mod headers;
 mod http1;
 pub mod keys;
+pub mod keystore;
 pub mod limit;
 pub mod observe;
 mod pipeline;

@@ -49,14 +49,21 @@ pub(crate) fn is_part(name: &str) -> bool {
 }
 
 /// What one file holds.
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// Its bytes.
-    pub(super) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
     /// Whether others than keygate may read it.
-    pub(super) exposed: bool,
+    pub(crate) exposed: bool,
+    /// What the system says of it.
+    pub(crate) metadata: Metadata,
 }
 
 pub(super) fn read(path: &Path) -> Result<Contents, Fault> {
+    read_up_to(MAX_FILE_SIZE, path)
+}
+
+/// Reads a file unless it is longer than so many bytes.
+pub(crate) fn read_up_to(limit: u64, path: &Path) -> Result<Contents, Fault> {
     let unreadable = |error: std::io::Error| Fault::new(format!("cannot read the file: {error}"));
     if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Err(Fault::new("this is a folder, not a file")
@@ -64,19 +71,19 @@ pub(super) fn read(path: &Path) -> Result<Contents, Fault> {
     }
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
-    let too_long = || Fault::new(format!("the file is longer than {} MiB", MAX_FILE_SIZE >> 20));
-    if metadata.len() > MAX_FILE_SIZE {
+    let too_long = || Fault::new(format!("the file is longer than {} MiB", limit >> 20));
+    if metadata.len() > limit {
         return Err(too_long());
     }
     // A buffer of the right size from the start leaves no unwiped copy behind.
     let size = usize::try_from(metadata.len() + 1).unwrap_or(0);
     let mut bytes = Zeroizing::new(Vec::with_capacity(size));
     // What is no file has no length, and a file may grow meanwhile.
-    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE_SIZE {
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
         return Err(too_long());
     }
-    Ok(Contents { bytes, exposed: is_exposed(&metadata) })
+    Ok(Contents { bytes, exposed: is_exposed(&metadata), metadata })
 }
 
 /// Whether everybody may read a file, or its group though keygate need not be in that: it owns the
@@ -95,7 +102,7 @@ pub(super) fn exposed_keys() -> Fault {
 }
 
 /// The text of a file without its byte order mark, and whether it ends where UTF-8 does.
-pub(super) fn text(mut bytes: Zeroizing<Vec<u8>>) -> (Zeroizing<String>, bool) {
+pub(crate) fn text(mut bytes: Zeroizing<Vec<u8>>) -> (Zeroizing<String>, bool) {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
     }

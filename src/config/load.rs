@@ -71,7 +71,7 @@ impl Loader<'_> {
 
     fn file(&mut self, path: &Path) {
         let name = path.display().to_string();
-        let Contents { bytes, exposed } = match files::read(path) {
+        let Contents { bytes, exposed, .. } = match files::read(path) {
             Ok(contents) => contents,
             Err(fault) => {
                 let source = self.config.sources.add(name);
@@ -222,6 +222,7 @@ impl Loader<'_> {
             Unit::Admin => section.fault(
                 Fault::new("`[admin]` is not built yet").help("leave the table out for now"),
             ),
+            Unit::Key => section.fault(Fault::new("a record of a key stands in a keys file")),
             Unit::Upstream => self.config.upstreams.push(table(name, &origin, &mut section)),
             Unit::Location => self.config.locations.push(table(name, &origin, &mut section)),
             Unit::Plugin => {
@@ -248,7 +249,7 @@ fn table<T: DeserializeOwned>(name: &str, origin: &Origin, section: &mut Section
 
 fn title(unit: Unit, name: &str) -> String {
     match unit {
-        Unit::Server | Unit::Log | Unit::Admin => format!("`[{name}]`"),
+        Unit::Server | Unit::Log | Unit::Admin | Unit::Key => format!("`[{name}]`"),
         Unit::Upstream | Unit::Plugin | Unit::Location => format!("`[{}s.{name}]`", word(unit)),
     }
 }
@@ -261,6 +262,7 @@ fn word(unit: Unit) -> &'static str {
         Unit::Upstream => "upstream",
         Unit::Plugin => "plugin",
         Unit::Location => "location",
+        Unit::Key => "key",
     }
 }
 

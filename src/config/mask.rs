@@ -20,6 +20,18 @@ pub(super) enum Unit {
     Upstream,
     Plugin,
     Location,
+    Key,
+}
+
+/// What stands at the top level of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The tables of a configuration.
+    Tables,
+    /// The fields of a plugin.
+    Plugin,
+    /// Records of keys.
+    Keys,
 }
 
 impl Unit {
@@ -81,6 +93,27 @@ impl Unit {
                 "max_processing",
                 "public",
             ],
+            Self::Key => &[
+                "id",
+                "consumer",
+                "created",
+                "not_before",
+                "expires",
+                "previous",
+                "disabled",
+                "locations",
+                "methods",
+                "allow_ips",
+                "limits",
+            ],
+        }
+    }
+
+    /// The fields inside those whose values are no secrets either.
+    fn shown_inner_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Key => &["until", "rate", "requests", "concurrency"],
+            _ => SHOWN_INNER_FIELDS,
         }
     }
 
@@ -98,7 +131,7 @@ impl Unit {
     }
 }
 
-/// The fields inside the fields above.
+/// The fields inside those of a configuration.
 const SHOWN_INNER_FIELDS: &[&str] =
     &["format", "missing", "invalid", "path", "interval", "timeout", "unhealthy", "healthy"];
 
@@ -107,7 +140,7 @@ pub(super) fn is_shown(unit: Unit, way: &[&str]) -> bool {
     let shown = |field: &&str| unit.shown_fields().contains(field);
     match way {
         [field] => shown(field),
-        [field, inner] => shown(field) && SHOWN_INNER_FIELDS.contains(inner),
+        [field, inner] => shown(field) && unit.shown_inner_fields().contains(inner),
         _ => false,
     }
 }
@@ -117,11 +150,15 @@ const BARE_FIELDS: &[&str] = &[
     "access",
     "allow_preflight",
     "burst",
+    "created",
     "cut_streams",
+    "disabled",
+    "expires",
     "hide_credentials",
     "max_connections",
     "max_idle",
     "max_processing",
+    "not_before",
     "public",
     "workers",
 ];
@@ -133,7 +170,7 @@ pub(super) fn may_show(unit: Unit, way: &[&str], text: &str) -> bool {
     // where a key is only a line away, with fewer.
     let others = match (unit, way) {
         (Unit::Location, ["path"]) => return is_shown(unit, way) && !looks_like_key(text),
-        (Unit::Plugin, _) => "_./:-${}",
+        (Unit::Plugin | Unit::Key, _) => "_./:-${}",
         _ => "_./:-${} []*,",
     };
     is_shown(unit, way)
@@ -177,15 +214,15 @@ pub(super) struct Mask<'t> {
     text: &'t str,
     /// Absent for a file with syntax errors, of which nobody can say where a value ends.
     pieces: Option<Vec<Piece>>,
-    plugin_file: bool,
+    form: Form,
 }
 
 impl<'t> Mask<'t> {
-    /// The mask of one file; `plugin_file` says that its top level is a plugin's table.
-    pub(super) fn new(text: &'t str, plugin_file: bool) -> Self {
+    /// The mask of one file.
+    pub(super) fn new(text: &'t str, form: Form) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let pieces = errors.is_empty().then(|| pieces(root.get_ref(), plugin_file, text));
-        Self { text, pieces, plugin_file }
+        let pieces = errors.is_empty().then(|| pieces(root.get_ref(), form, text));
+        Self { text, pieces, form }
     }
 
     /// The line that a span begins on, masked; none when nothing of it may be shown.
@@ -227,16 +264,20 @@ impl<'t> Mask<'t> {
             Piece { span, quoted: false, shown }
         };
         if let Some(table) = header_of(text) {
-            let known = Unit::of(table.split('.').next().unwrap_or_default()).is_some();
+            let first = table.split('.').next().unwrap_or_default();
+            let known = match self.form {
+                Form::Keys => first == "key",
+                Form::Tables | Form::Plugin => Unit::of(first).is_some(),
+            };
             let safe = known && !looks_like_key(table);
             return safe.then(|| vec![piece(0, text.len(), true)]);
         }
         let (name, value) = text.split_once('=')?;
         let unit = self.unit_at(line.start);
         let fields = unit.map_or(&[][..], Unit::shown_fields);
-        let known = fields.contains(&name.trim()) || name.trim() == "keys";
+        let known = fields.contains(&name.trim()) || ["hash", "keys"].contains(&name.trim());
         let start = text.len() - value.trim_start().len();
-        let safe = unit != Some(Unit::Plugin)
+        let safe = !matches!(unit, Some(Unit::Plugin | Unit::Key))
             && unit.is_some_and(|unit| is_shown(unit, &[name.trim()]))
             && is_single_value(value);
         known.then(|| vec![piece(0, start, true), piece(start, text.len(), safe)])
@@ -244,8 +285,10 @@ impl<'t> Mask<'t> {
 
     /// The sort of the table that a place in a broken file most likely belongs to.
     fn unit_at(&self, place: usize) -> Option<Unit> {
-        if self.plugin_file {
-            return Some(Unit::Plugin);
+        match self.form {
+            Form::Plugin => return Some(Unit::Plugin),
+            Form::Keys => return Some(Unit::Key),
+            Form::Tables => {}
         }
         let header = self.text[..place].lines().rev().find_map(header_of)?;
         Unit::of(header.split('.').next()?).map(|(unit, _)| unit)
@@ -295,12 +338,12 @@ fn is_single_value(value: &str) -> bool {
     plain && (words.is_empty() || (words.len() == 1 && value.matches('"').count() < 2))
 }
 
-fn pieces(root: &DeTable<'_>, plugin_file: bool, text: &str) -> Vec<Piece> {
+fn pieces(root: &DeTable<'_>, form: Form, text: &str) -> Vec<Piece> {
     let mut walk = Walk { text, pieces: Vec::new() };
-    if plugin_file {
-        walk.fields(Unit::Plugin, root, &mut Vec::new());
-    } else {
-        walk.root(root);
+    match form {
+        Form::Plugin => walk.fields(Unit::Plugin, root, &mut Vec::new()),
+        Form::Keys => walk.records(root),
+        Form::Tables => walk.root(root),
     }
     walk.pieces.sort_by_key(|piece| piece.span.start);
     walk.pieces
@@ -335,6 +378,18 @@ impl Walk<'_> {
                     self.name(key.span(), is_plain_name(table));
                     self.value(None, value, &mut Vec::new());
                 }
+            }
+        }
+    }
+
+    fn records(&mut self, root: &DeTable<'_>) {
+        for (name, value) in root {
+            self.name(name.span(), is_plain_name(name.get_ref()));
+            match (name.get_ref().as_ref(), value.get_ref()) {
+                ("key", DeValue::Array(_) | DeValue::Table(_)) => {
+                    self.value(Some(Unit::Key), value, &mut Vec::new());
+                }
+                _ => self.value(None, value, &mut Vec::new()),
             }
         }
     }

@@ -5,7 +5,7 @@ mod describe;
 mod dotenv;
 pub mod environment;
 mod excerpt;
-mod files;
+pub(crate) mod files;
 mod interpolate;
 mod kind;
 pub mod load;

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::describe::without_quotes;
-use super::mask::{MASK, Mask, line_around, looks_like_key, repeats};
+use super::mask::{Form, MASK, Mask, line_around, looks_like_key, repeats};
 use super::problem::{Fault, Place, Problem, Problems, Severity};
 
 /// The text that was read from one file; or, without a text, whatever else a fault can be in.
 struct Source {
     name: String,
     text: Option<Arc<Zeroizing<String>>>,
-    plugin_file: bool,
+    form: Form,
 }
 
 /// Everything that was read; texts are wiped when this is dropped.
@@ -43,13 +43,13 @@ pub(crate) struct Origin {
 impl Sources {
     /// Begins with the source number 0, which has no text: the whole.
     pub(crate) fn new(whole: impl Into<String>) -> Self {
-        let whole = Source { name: whole.into(), text: None, plugin_file: false };
+        let whole = Source { name: whole.into(), text: None, form: Form::Tables };
         Self { list: vec![whole], replaced: Vec::new(), names: Vec::new() }
     }
 
     /// Adds a source without a text and returns its number.
     pub(crate) fn add(&mut self, name: impl Into<String>) -> usize {
-        self.list.push(Source { name: name.into(), text: None, plugin_file: false });
+        self.list.push(Source { name: name.into(), text: None, form: Form::Tables });
         self.list.len() - 1
     }
 
@@ -60,7 +60,8 @@ impl Sources {
         text: Arc<Zeroizing<String>>,
         plugin_file: bool,
     ) -> usize {
-        self.list.push(Source { name: name.into(), text: Some(text), plugin_file });
+        let form = if plugin_file { Form::Plugin } else { Form::Tables };
+        self.list.push(Source { name: name.into(), text: Some(text), form });
         self.list.len() - 1
     }
 
@@ -78,13 +79,13 @@ impl Sources {
 
     /// Takes out of messages what they quote from values that may not be shown.
     pub(crate) fn without_hidden(&self, table: &Origin, faults: Vec<Fault>) -> Vec<Fault> {
-        let Source { text: Some(text), plugin_file, .. } = &self.list[table.source] else {
+        let Source { text: Some(text), form, .. } = &self.list[table.source] else {
             return faults;
         };
         if faults.is_empty() {
             return faults;
         }
-        let mask = Mask::new(text, *plugin_file);
+        let mask = Mask::new(text, *form);
         let hides = |fault: &Fault| {
             mask.is_broken_by(&fault.message, fault.span.as_ref())
                 || self.replaced.iter().any(|text| repeats(&fault.message, text))
@@ -132,7 +133,7 @@ impl Sources {
 
     fn problems_of(&self, findings: &[&Finding]) -> Vec<Problem> {
         let source = &self.list[findings[0].source];
-        let mask = source.text.as_ref().map(|text| Mask::new(text, source.plugin_file));
+        let mask = source.text.as_ref().map(|text| Mask::new(text, source.form));
         let problem = |finding: &&Finding| {
             let Fault { span, message, help } = &finding.fault;
             let origin = Origin { source: finding.source, span: span.clone().unwrap_or(0..0) };
@@ -221,6 +222,38 @@ impl Findings {
     }
 }
 
+/// Faults of a keys file, each with its place, masked so that they may be shown to anybody. Only the
+/// part around a fault that `part` says is read again: the whole may be long.
+pub(crate) fn problems_of_keys(
+    name: &str,
+    text: &str,
+    severity: Severity,
+    faults: Vec<Fault>,
+    part: impl Fn(usize) -> Range<usize>,
+) -> Vec<Problem> {
+    let mut known: Option<(Range<usize>, Mask<'_>)> = None;
+    let mut excerpt = |span: &Range<usize>| {
+        let part = part(span.start);
+        let (start, mask) = match known.take() {
+            Some((known, mask)) if known == part => (known, mask),
+            _ => (part.clone(), Mask::new(&text[part], Form::Keys)),
+        };
+        let (start, mask) = known.insert((start, mask));
+        mask.excerpt(&(span.start - start.start..span.end.max(start.start) - start.start))
+    };
+    let problem = |fault: Fault| Problem {
+        severity,
+        message: printable(&fault.message),
+        place: Place {
+            file: printable(name),
+            position: fault.span.as_ref().map(|span| position(text, span.start)),
+        },
+        excerpt: fault.span.as_ref().and_then(&mut excerpt),
+        help: fault.help.as_deref().map(printable),
+    };
+    faults.into_iter().map(problem).collect()
+}
+
 /// Gives a fault without a place that of its table. What stands in no text, and a table that is a
 /// whole file, have the empty span.
 fn placed(table: &Origin, fault: Fault) -> Fault {
@@ -233,7 +266,7 @@ fn placed(table: &Origin, fault: Fault) -> Fault {
 fn position(text: &str, place: usize) -> (usize, usize) {
     let line = line_around(text, place);
     let place = text.floor_char_boundary(place.min(text.len()));
-    let number = text[..line.start].bytes().filter(|&byte| byte == b'\n').count() + 1;
+    let number = memchr::memchr_iter(b'\n', &text.as_bytes()[..line.start]).count() + 1;
     (number, text[line.start..place].chars().count() + 1)
 }
 

@@ -1,11 +1,9 @@
 //! Whether the files of the configuration have changed: the kernel's word for speed, and a look at
 //! them every second for certainty.
 
-use std::fs;
 use std::future::pending;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +16,7 @@ use tokio::time::sleep;
 
 use super::reader::Reader;
 use crate::config;
+use crate::keystore::Stamp;
 use crate::socket::watch;
 
 /// How long the files must stay the same before they are read: editors and Kubernetes write in
@@ -207,17 +206,10 @@ const CHANGES: WatchFlags = WatchFlags::CREATE
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Look(Option<Vec<(PathBuf, Option<Stamp>)>>);
 
-/// Device, inode, size, time of the last write and of the last change of any kind; each write
-/// changes the last, which nobody can set.
-type Stamp = (u64, u64, u64, [i64; 4]);
-
 impl Look {
     fn at(paths: &[PathBuf]) -> Self {
         let stamp = |file: PathBuf| {
-            let stamp = fs::metadata(&file).ok().map(|of| {
-                let times = [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()];
-                (of.dev(), of.ino(), of.size(), times)
-            });
+            let stamp = Stamp::at(&file);
             (file, stamp)
         };
         let files = config::files(&paths[0]);

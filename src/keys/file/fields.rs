@@ -148,7 +148,9 @@ impl Reader<'_> {
 
     /// One rate, or a list of them.
     fn windows(&mut self, value: &Value<'_>) -> Option<Vec<Rate>> {
-        let rate = |text: &str| Rate::parse(text).map_err(Fault::new);
+        let rate = |text: &str| {
+            Rate::parse(text).map_err(|message| Fault::new(format!("this is no limit: {message}")))
+        };
         let Some(list) = value.get_ref().as_array() else {
             return Some(vec![self.parsed(value, rate)?.into_inner()]);
         };
