@@ -17,6 +17,7 @@ pub(crate) mod source;
 pub mod suggest;
 pub(crate) mod syntax;
 pub mod types;
+mod unit;
 
 use std::time::Duration;
 

@@ -222,8 +222,8 @@ impl Findings {
     }
 }
 
-/// Faults of a keys file, each with its place, masked so that they may be shown to anybody. Only the
-/// part around a fault that `part` says is read again: the whole may be long.
+/// Faults of a keys file, each with its place, masked so that they may be shown to anybody. Only
+/// the part around a fault that `part` says is read again: the whole may be long.
 pub(crate) fn problems_of_keys(
     name: &str,
     text: &str,

@@ -21,8 +21,8 @@ pub fn path(keys_file: &Path) -> PathBuf {
     path.into()
 }
 
-/// When each key of a keys file was last used, as far as it was noted. A line that is none is passed
-/// over: nothing depends on it.
+/// When each key of a keys file was last used, as far as it was noted. A line that is none is
+/// passed over: nothing depends on it.
 ///
 /// # Errors
 ///
