@@ -23,9 +23,10 @@ MARGIN = 0.02
 TRIES = 3
 # N of `measure.per_request`: more takes longer and is no more exact.
 REQUESTS = 500
+# The same where every instruction is a stop: a request takes a second or two.
+STEPPED = 10
 # The exit status that says: other tools than those of the record, so nothing can be said.
 NOT_COMPARABLE = 3
-
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,14 +86,21 @@ class Origin:
                     connection.sendall(ANSWER)
 
 
-def cost(name, options, out):
-    """Instructions of one request of a case, its system calls, and where the instructions went if that is asked for."""
-    case, profile = CASES[name], f"{out}/{name}.callgrind"
+@contextlib.contextmanager
+def stand(name, options):
+    """The proxy of a case, and a client that asks it for what the case says."""
+    case = CASES[name]
     with tempfile.TemporaryDirectory(prefix="keygate-budget-") as folder:
         bench = Bench(folder, key_count=100, origin_port=Origin().port)
         proxy = Proxy("keygate", bench, options.keygate)
         key = {"valid": bench.keys[0], "wrong": bench.wrong_keys[0], "missing": None}[case.key]
-        client = bench.client(proxy, "/small", key, case.close, host="api.example.com")
+        yield proxy, bench.client(proxy, "/small", key, case.close, host="api.example.com")
+
+
+def cost(name, options, out):
+    """Instructions of one request of a case, its system calls, and where the instructions went if that is asked for."""
+    profile = f"{out}/{name}.callgrind"
+    with stand(name, options) as (proxy, client):
         instructions = measure.per_request(measure.callgrind, proxy, client, REQUESTS, profile)["total"]
         calls = measure.per_request(measure.strace, proxy, client, REQUESTS, f"{out}/{name}.strace")
     calls = {call: round(count) for call, count in calls.items() if round(count) > 0}
@@ -167,6 +175,14 @@ def record(options, out):
     show(costs)
 
 
+def native(options, out):
+    """Prints how many instructions the processor itself executes."""
+    for name in options.cases:
+        with stand(name, options) as (proxy, client):
+            counted = measure.native(proxy, client, STEPPED, f"{out}/{name}")
+        print(f"{name}: {counted:,.0f} instructions", flush=True)
+
+
 def show(costs):
     for name, measured in costs.items():
         calls = ", ".join(f"{call} {count:g}" for call, count in sorted(measured.calls.items()))
@@ -178,7 +194,7 @@ def show(costs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["check", "record", "show"], nargs="?", default="check")
+    parser.add_argument("action", choices=["check", "record", "show", "native"], nargs="?", default="check")
     parser.add_argument("--keygate", required=True, type=lambda path: pathlib.Path(path).resolve(), help="the binary")
     parser.add_argument("--cases", default=",".join(CASES), help="which of: " + ", ".join(CASES))
     parser.add_argument("--functions", default=0, type=int, help="also list this many of the costliest functions")
@@ -189,6 +205,8 @@ def main():
             return check(options, out)
         if options.action == "record":
             return record(options, out)
+        if options.action == "native":
+            return native(options, out)
         return show({name: cost(name, options, out) for name in options.cases})
 
 

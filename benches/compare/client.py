@@ -30,9 +30,9 @@ class Client:
         connection.sendall(self.request)
         return read_answer(connection)
 
-    def send(self, count):
-        """Sends `count` requests and returns the last answer."""
-        connection, answer = None, None
+    def send(self, count, kept=None):
+        """Sends `count` requests, over a connection that is kept if there is one, and returns the last answer."""
+        connection, answer = kept, None
         for _ in range(count):
             connection = connection or self.connect()
             answer = self.ask(connection)
@@ -41,7 +41,7 @@ class Client:
                     pass
                 connection.close()
                 connection = None
-        if connection:
+        if connection and not kept:
             connection.close()
         return answer
 

@@ -7,9 +7,13 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
-from processes import LOAD_CORE
+from processes import LOAD_CORE, PROXY_CORE
 from proxies import HERE
+
+# How many requests are sent before each instruction of those that follow is counted.
+WARM = 100
 
 
 def tree(root):
@@ -132,6 +136,40 @@ def strace(proxy, client, count, out):
         if fields and re.fullmatch(r"[0-9.]+", fields[0]) and fields[-1] != "total":
             calls[fields[-1]] += int(fields[3])
     return calls
+
+
+def native(proxy, client, count, out):
+    """Instructions in user space of one request, of `count` that are sent over one connection, as the processor executes them."""
+    program, lines = pathlib.Path(f"{out}.steps"), pathlib.Path(f"{out}.stretches")
+    subprocess.run(["cc", "-O2", "-o", program, pathlib.Path(__file__).with_name("steps.c")], check=True)
+    with proxy.start() as process, open(lines, "w") as output:
+        connection = None if client.close else client.connect()
+        client.send(WARM, connection)
+        thread = worker(process.pid)
+        with subprocess.Popen([program, thread.name], stdout=output, stderr=subprocess.PIPE, text=True,
+                              preexec_fn=lambda: os.sched_setaffinity(0, {PROXY_CORE})) as steps:
+            if (said := steps.stderr.readline()) != "following\n":
+                raise RuntimeError(f"cannot follow the worker: {said}")
+            client.send(count, connection)
+            wait_until_it_waits(thread)
+            steps.terminate()
+    stretches = [list(map(int, line.split())) for line in lines.read_text().splitlines()]
+    # What had no other system call than the wait has only looked at the time.
+    return sum(stretch[-1] for stretch in stretches if len(stretch) > 1) / count
+
+
+def worker(process):
+    """The folder of proc(5) of a process's one worker thread."""
+    threads = pathlib.Path(f"/proc/{process}/task").iterdir()
+    return next(thread for thread in threads if (thread / "comm").read_text().startswith("worker"))
+
+
+def wait_until_it_waits(thread):
+    """Waits until a thread sleeps, for longer than it sleeps between two of a tracer's steps."""
+    asleep = 0
+    while asleep < 3:
+        asleep = asleep + 1 if ") S " in (thread / "stat").read_text() else 0
+        time.sleep(0.01)
 
 
 def per_request(tool, proxy, client, count, out):
