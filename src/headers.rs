@@ -1,11 +1,13 @@
 //! What header fields mean: those for the next hop only, and names that upstreams confuse.
 
 use http::header::{
-    CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method, Version};
 
 use crate::fields::Fields;
+use crate::head::RequestHead;
 
 /// The consumer whom the key belongs to.
 pub(crate) const X_CONSUMER_USERNAME: HeaderName = HeaderName::from_static("x-consumer-username");
@@ -106,6 +108,17 @@ pub(crate) fn is_media_type(headers: &Fields, field: &HeaderName, lower_case: &s
 /// Whether a field that lists options, such as `Connection` or `Upgrade`, lists this one.
 pub(crate) fn lists(headers: &Fields, field: &HeaderName, option: &str) -> bool {
     headers.get_all(field).any(|value| is_listed_in(value, option))
+}
+
+/// Whether a head asks for a WebSocket in the only valid way (RFC 6455, section 4.1). A request
+/// with a body does not, whatever its head says.
+pub(crate) fn asks_for_websocket(head: &RequestHead) -> bool {
+    head.headers.contains(&UPGRADE)
+        && head.method == Method::GET
+        && head.version == Version::HTTP_11
+        && head.headers.contains(&SEC_WEBSOCKET_KEY)
+        && lists(&head.headers, &UPGRADE, "websocket")
+        && lists(&head.headers, &CONNECTION, "upgrade")
 }
 
 /// Whether one value of such a field lists it.

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, SEC_WEBSOCKET_KEY, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -216,15 +215,9 @@ pub(crate) fn host_sent<'a>(
     }
 }
 
-/// Whether a request asks for a WebSocket in the only valid way (RFC 6455, section 4.1).
+/// Whether a request asks for a WebSocket, and has no body.
 pub(crate) fn asks_for_websocket(head: &RequestHead, framing: Framing) -> bool {
-    head.headers.contains(&UPGRADE)
-        && head.method == http::Method::GET
-        && head.version == http::Version::HTTP_11
-        && framing.is_empty()
-        && head.headers.contains(&SEC_WEBSOCKET_KEY)
-        && headers::lists(&head.headers, &UPGRADE, "websocket")
-        && headers::lists(&head.headers, &CONNECTION, "upgrade")
+    headers::asks_for_websocket(head) && framing.is_empty()
 }
 
 /// Makes the head of an upstream's response fit for the client.

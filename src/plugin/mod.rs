@@ -73,6 +73,9 @@ pub struct Cx {
     pub grant: Option<Box<Grant>>,
     /// The strictest limit that the request was charged to: the response tells it.
     pub limit: Option<Report>,
+    /// Whether the client offers a WebSocket subprotocol that says no more than where its key is,
+    /// so that it is keygate's to choose.
+    pub offers_bearer: bool,
     /// The places that the request holds until its response has ended.
     pub places: Vec<Place>,
 }
@@ -90,6 +93,7 @@ impl Cx {
             key: None,
             grant: None,
             limit: None,
+            offers_bearer: false,
             places: Vec::new(),
         }
     }

@@ -36,6 +36,7 @@ mod sources;
 mod starved;
 mod stop;
 mod streaming;
+mod subprotocol;
 mod tidy;
 mod timeouts;
 mod trailers;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::header::COOKIE;
+use http::header::{COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use subtle::ConstantTimeEq;
 use toml::Spanned;
 
@@ -272,6 +272,7 @@ fn places(sources: &[Source]) -> CredentialPlaces {
             Source::Query(name) => places.parameters.push(name.clone()),
             Source::Cookie(_) if places.headers.contains(&COOKIE) => {}
             Source::Cookie(_) => places.headers.push(COOKIE),
+            Source::WebSocket => places.headers.push(SEC_WEBSOCKET_PROTOCOL),
         }
     }
     places

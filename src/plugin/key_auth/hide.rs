@@ -1,11 +1,12 @@
 //! Removing the credential from a request before it is forwarded, and nothing else.
 
 use bytes::Bytes;
-use http::header::{COOKIE, REFERER};
+use http::header::{COOKIE, REFERER, SEC_WEBSOCKET_PROTOCOL};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::source::{Source, after_scheme, split_cookie};
+use super::subprotocol::Members;
 use crate::fields::Fields;
 use crate::head::RequestHead;
 use crate::headers::is_alias;
@@ -23,7 +24,14 @@ pub(super) fn hide(
     head: &mut RequestHead,
 ) -> Result<(), Stuck> {
     hide_parameters(parameters, &mut head.uri)?;
-    hide_fields(|name, value| fate(sources, parameters, name, value), &mut head.headers)
+    let mut offered = Members::default();
+    hide_fields(
+        |name, value| match offers(sources, name) {
+            true => drop_members(value, b',', |member| offered.is_secret(member)),
+            false => fate(sources, parameters, name, value),
+        },
+        &mut head.headers,
+    )
 }
 
 fn hide_parameters(names: &[Vec<u8>], uri: &mut Uri) -> Result<(), Stuck> {
@@ -44,7 +52,7 @@ enum Fate {
 }
 
 fn hide_fields(
-    decide: impl Fn(&HeaderName, &HeaderValue) -> Result<Fate, Stuck>,
+    mut decide: impl FnMut(&HeaderName, &HeaderValue) -> Result<Fate, Stuck>,
     headers: &mut Fields,
 ) -> Result<(), Stuck> {
     let mut done = Ok(());
@@ -79,7 +87,7 @@ fn fate(
     name: &HeaderName,
     value: &HeaderValue,
 ) -> Result<Fate, Stuck> {
-    if *name == COOKIE {
+    if *name == COOKIE && sources.iter().any(|source| matches!(source, Source::Cookie(_))) {
         return hide_cookies(sources, value);
     }
     if !parameters.is_empty() && URLS.contains(name) {
@@ -98,18 +106,37 @@ fn fate(
     Ok(if goes { Fate::Goes } else { Fate::Stays })
 }
 
-/// Drops the cookies that carry a key; the others keep every byte but blanks at the beginning.
+/// Whether a field lists subprotocols, and keys may be among them.
+fn offers(sources: &[Source], field: &HeaderName) -> bool {
+    is_alias(SEC_WEBSOCKET_PROTOCOL.as_str(), field.as_str())
+        && sources.contains(&Source::WebSocket)
+}
+
 fn hide_cookies(sources: &[Source], line: &HeaderValue) -> Result<Fate, Stuck> {
-    let is_secret = |pair: &[u8]| {
-        let (name, _) = split_cookie(pair);
+    let is_source = |name: &[u8]| {
         sources.iter().any(|source| matches!(source, Source::Cookie(known) if known == name))
     };
-    let pairs = || line.as_bytes().split(|&byte| byte == b';');
-    if !pairs().any(is_secret) {
+    drop_members(line, b';', |pair| is_source(split_cookie(pair).0))
+}
+
+/// Drops the members of a list that are secret; the others keep every byte but blanks at the
+/// beginning.
+fn drop_members(
+    line: &HeaderValue,
+    separator: u8,
+    mut is_secret: impl FnMut(&[u8]) -> bool,
+) -> Result<Fate, Stuck> {
+    let (mut kept, mut count) = (Vec::new(), 0);
+    for member in line.as_bytes().split(|&byte| byte == separator) {
+        count += 1;
+        if !is_secret(member) {
+            kept.push(member);
+        }
+    }
+    if kept.len() == count {
         return Ok(Fate::Stays);
     }
-    let kept: Vec<_> = pairs().filter(|pair| !is_secret(pair)).collect();
-    match kept.join(&b';').trim_ascii_start() {
+    match kept.join(&separator).trim_ascii_start() {
         b"" => Ok(Fate::Goes),
         left => becomes(left),
     }

@@ -10,6 +10,7 @@ mod keys;
 mod refusals;
 mod settings;
 mod source;
+mod subprotocol;
 #[cfg(test)]
 mod tests;
 mod used;
@@ -24,7 +25,7 @@ use http::{HeaderName, HeaderValue, Method};
 use zeroize::Zeroize;
 
 use crate::config::load::Section;
-use crate::head::RequestHead;
+use crate::head::{RequestHead, ResponseHead};
 use crate::keys::digest::Digest;
 use crate::keys::format::{self, Form};
 use crate::plugin::{Authenticated, Cx, Grant, Names, Plugin, Settings};
@@ -74,11 +75,20 @@ impl Plugin for KeyAuth {
                 Verdict::Invalid => return ControlFlow::Break(self.failure(cx)),
             }
         }
+        if self.sources.contains(&Source::WebSocket) {
+            cx.offers_bearer |= subprotocol::offers_bearer(head);
+        }
         if self.hide {
             return pass(hide::hide(&self.sources, &self.parameters, head));
         }
         self.mark(head);
         ControlFlow::Continue(())
+    }
+
+    fn response(&self, head: &mut ResponseHead, cx: &Cx) {
+        if cx.offers_bearer {
+            subprotocol::choose_bearer(head);
+        }
     }
 
     fn names(&self, position: usize) -> Option<Names<'_>> {
@@ -168,10 +178,7 @@ impl KeyAuth {
     /// Marks a credential that is forwarded, so that it is not logged with the header map, and not
     /// indexed by HPACK (RFC 7541, section 7.1.3).
     fn mark(&self, head: &mut RequestHead) {
-        let is_source = |field: &HeaderName| {
-            let mut sources = self.sources.iter();
-            sources.any(|source| matches!(source, Source::Header { name, .. } if name == field))
-        };
+        let is_source = |field: &HeaderName| self.sources.iter().any(|source| source.is_in(field));
         head.headers.retain(|name, value| {
             value.set_sensitive(is_source(name));
             true
@@ -182,10 +189,13 @@ impl KeyAuth {
 /// A preflight as browsers send it (Fetch, section 3.2.2); a bare `OPTIONS` is none, and neither is
 /// one with a body.
 fn is_preflight(head: &RequestHead) -> bool {
-    let length = head.headers.get(&CONTENT_LENGTH);
     head.method == Method::OPTIONS
-        && length.is_none_or(|length| length == "0")
-        && !head.headers.contains(&TRANSFER_ENCODING)
+        && is_without_body(head)
         && head.headers.contains(&ORIGIN)
         && head.headers.contains(&ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn is_without_body(head: &RequestHead) -> bool {
+    let length = head.headers.get(&CONTENT_LENGTH);
+    length.is_none_or(|length| length == "0") && !head.headers.contains(&TRANSFER_ENCODING)
 }

@@ -60,7 +60,10 @@ fn the_place_of_the_key_is_said_once_and_can_carry_one() {
         ("sources = ['bearer', «'header:Authorization'»]", "named twice"),
         ("sources = ['header:X-Key', «'header:x_key'»]", "named twice"),
         ("sources = ['query:a', «'query:a'»]", "named twice"),
-        ("sources = ['bearer', «'websocket'»]", "not built yet"),
+        ("sources = ['websocket', «'websocket'»]", "named twice"),
+        ("sources = ['websocket', «'header:Sec_WebSocket-Protocol'»]", "named twice"),
+        ("sources = ['header:Sec-WebSocket-Protocol', «'websocket'»]", "named twice"),
+        ("sources = [«'websocket:key'»]", "no source"),
         ("sources = [«'Bearer'»]", "no source"),
         ("sources = [«'body:key'»]", "no source"),
         ("sources = [«'cookie:a b'»]", "no name of a cookie"),
@@ -200,10 +203,11 @@ fn a_key_with_a_typo_is_refused_here_and_at_the_gate() {
 
 #[test]
 fn where_credentials_may_stand_is_told() {
-    let sources = "['bearer', 'header:X-Key', 'query:k', 'cookie:a', 'cookie:b']";
+    let sources = "['bearer', 'header:X-Key', 'query:k', 'cookie:a', 'cookie:b', 'websocket']";
     let built = build(&format!("sources = {sources}\n{KEYS}")).unwrap();
     assert!(built.authenticates);
-    assert_eq!(built.credentials.headers, ["authorization", "x-key", "cookie"]);
+    let expected = ["authorization", "x-key", "cookie", "sec-websocket-protocol"];
+    assert_eq!(built.credentials.headers, expected);
     assert_eq!(built.credentials.parameters, [b"k"]);
 }
 

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderName, HeaderValue};
 
+use super::subprotocol;
 use crate::head::RequestHead;
 use crate::headers::is_alias;
 use crate::query;
@@ -42,6 +43,8 @@ pub(super) enum Source {
     Query(Vec<u8>),
     /// A cookie.
     Cookie(Vec<u8>),
+    /// A subprotocol that a WebSocket offers.
+    WebSocket,
 }
 
 /// What stands at one place.
@@ -62,13 +65,13 @@ impl Source {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "bearer" => Self::header(AUTHORIZATION.as_str(), Some(BEARER)),
-            None if text == "websocket" => Err("the source websocket is not built yet".to_owned()),
+            None if text == "websocket" => Ok(Self::WebSocket),
             Some(("header", name)) => Self::header(name, None),
             Some(("query", name)) => Self::query(name),
             Some(("cookie", name)) => Self::cookie(name),
             _ => Err(format!(
-                "{text:?} is no source; there are \"header:NAME\", \"bearer\", \"query:NAME\" and \
-                 \"cookie:NAME\""
+                "{text:?} is no source; there are \"header:NAME\", \"bearer\", \"query:NAME\", \
+                 \"cookie:NAME\" and \"websocket\""
             )),
         }
     }
@@ -121,11 +124,25 @@ impl Source {
             if *name == AUTHORIZATION && scheme.eq_ignore_ascii_case(BEARER))
     }
 
+    /// Whether the key stands in this field.
+    pub(super) fn is_in(&self, field: &HeaderName) -> bool {
+        match self {
+            Self::Header { name, .. } => name == field,
+            Self::Cookie(_) => *field == COOKIE,
+            Self::WebSocket => *field == SEC_WEBSOCKET_PROTOCOL,
+            Self::Query(_) => false,
+        }
+    }
+
     /// Whether two sources are, or may be taken for, the same place.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Header { name, .. }, Self::Header { name: other, .. }) => {
                 is_alias(name.as_str(), other.as_str())
+            }
+            (Self::Header { name, .. }, Self::WebSocket)
+            | (Self::WebSocket, Self::Header { name, .. }) => {
+                is_alias(name.as_str(), SEC_WEBSOCKET_PROTOCOL.as_str())
             }
             _ => self == other,
         }
@@ -156,6 +173,7 @@ impl Source {
                 let values = pairs.map(split_cookie).filter(|(known, _)| known == name);
                 only(values.filter_map(|(_, value)| value).map(Cow::Borrowed))
             }
+            Self::WebSocket => subprotocol::find(head),
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn lines(head: &RequestHead) -> String {
 }
 
 #[track_caller]
-fn check(settings: &str, request: &str, expected: &str) {
+pub(super) fn check(settings: &str, request: &str, expected: &str) {
     let mut head = head(request);
     let verdict = match plugin(settings).request(&mut head, &mut cx()) {
         ControlFlow::Continue(()) => "valid",

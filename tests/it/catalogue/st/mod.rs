@@ -219,11 +219,21 @@ pub(super) const CASES: &[Case] = &[
         let head = stand.origin().last().head;
         stand.holds(head.has("sec-websocket-key") && head.has("upgrade"), || format!("{head:?}"));
     }),
-    left_out(
-        "ST-22",
-        "the key in Sec-WebSocket-Protocol",
-        "keygate takes no key from there yet: the source \"websocket\" does not load",
-    ),
+    case("ST-22", "a WebSocket's subprotocols lose the key", |stand| {
+        stand.config(&one_location("sources = [\"websocket\"]\n", ""));
+        stand.credential("Sec-WebSocket-Protocol").script(|exchange| {
+            exchange.write(SWITCHING);
+            exchange.close();
+        });
+        let offer = "Sec-WebSocket-Protocol: a,  bearer, K1 ,b\r\n";
+        let request = format!("GET /ws HTTP/1.1\r\nHost: a.test\r\n{offer}{HANDSHAKE}\r\n");
+        stand.probe(&request).allow("/ws", &request);
+        let answer = stand.ask(request);
+        let chosen = answer.value("Sec-WebSocket-Protocol");
+        stand.holds(answer.status == 101 && chosen == "bearer", || format!("{answer:?}"));
+        let left = stand.origin().last().head.value("sec-websocket-protocol").map(str::to_owned);
+        stand.holds(left.as_deref() == Some("a,b"), || format!("{left:?}"));
+    }),
     left_out("ST-23", "the key in an HTTP/2 path", "keygate does not speak HTTP/2 yet"),
     left_out("ST-24", "the key in an HTTP/2 header", "keygate does not speak HTTP/2 yet"),
     case("ST-25", "the access log holds no key, right or wrong", |stand| {
