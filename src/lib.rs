@@ -77,6 +77,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
     let spread = Spread::new(inboxes, plan.server.max_connections);
     let delays = Arc::<Delays>::default();
     let (plans, plan_receiver) = watch::channel(Arc::new(plan));
+    let latest = plan_receiver.clone();
     let (stop, stop_receiver) = watch::channel(false);
     let own: Arc<[ListenAddr]> = addresses.as_slice().into();
     let mut workers = Vec::new();
@@ -101,6 +102,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
     ready(&addresses);
     let ended = runtime.block_on(control((source, reader), plans, stop, signals, workers));
     ended?;
+    latest.borrow().note_used();
     writer.finish();
     Ok(())
 }

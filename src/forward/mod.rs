@@ -102,6 +102,8 @@ enum Failure {
     Broken(Broken),
     /// The upstream took too long.
     TimedOut,
+    /// What the request was let through with is over.
+    Revoked(Reply),
 }
 
 /// Drives the connection until the head of the response is there.
@@ -120,6 +122,9 @@ async fn exchange(
                 Ok(Said::Continue) => client.body_is_wanted.set(true),
                 Ok(Said::Hints(hints)) => client.hint(&hints),
             }
+        }
+        if let Err(reply) = client.check_grant() {
+            return Poll::Ready(Err(Failure::Revoked(reply)));
         }
         if client.deadlines.passed(Wait::Upstream) {
             return Poll::Ready(Err(Failure::TimedOut));
@@ -147,6 +152,7 @@ fn again(
             lease.complain("timed out");
             return Err(Reply::from(Cause::UpstreamTimeout));
         }
+        Failure::Revoked(reply) => return Err(Reply { close: true, ..reply }),
         Failure::Broken(Broken::Body(reason)) => return Err(Reply::closing(cause(reason))),
         Failure::Broken(broken) => broken,
     };

@@ -43,6 +43,11 @@ impl Keyring {
         self.table.find(tag(&self.secret, candidate), candidate)
     }
 
+    /// All keys, some of them several times.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.table.slots.iter().map(|slot| &slot.digest)
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.table.count

@@ -58,13 +58,13 @@ impl KeysFile {
     }
 
     /// What is no fault, but somebody should know.
-    pub fn warnings(&self) -> Vec<Problem> {
+    pub fn warnings(&self, more: Option<Fault>) -> Vec<Problem> {
         let exposed = || {
             Fault::new("other users of this machine can read this keys file").help(
                 "`chmod 600` keeps them out: from a digest they can guess a key that somebody chose",
             )
         };
-        self.placed(Severity::Warning, self.exposed.then(exposed).into_iter().collect())
+        self.placed(Severity::Warning, self.exposed.then(exposed).into_iter().chain(more).collect())
     }
 
     /// What tells the file from what it may become.
@@ -105,7 +105,7 @@ mod tests {
             Ok(file) => {
                 assert_eq!(Some(file.stamp()), Stamp::at(&path).as_ref());
                 let mut problems = file.problems(file.parse(|_| ()));
-                problems.extend(file.warnings());
+                problems.extend(file.warnings(None));
                 problems
             }
             Err(problems) => problems,
@@ -168,7 +168,7 @@ mod tests {
         fs::write(&path, TEXT).unwrap();
         for (mode, warned) in [(0o600, false), (0o640, true), (0o604, true)] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let warnings = KeysFile::read(&path).unwrap().warnings();
+            let warnings = KeysFile::read(&path).unwrap().warnings(None);
             assert_eq!(!warnings.is_empty(), warned, "{mode:o}");
             assert!(warnings.iter().all(|warning| warning.severity == Severity::Warning));
         }

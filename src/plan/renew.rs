@@ -13,6 +13,11 @@ impl Plan {
         self.plugins.iter().flat_map(|plugin| plugin.plugin.files()).collect()
     }
 
+    /// Writes down when keys were used.
+    pub fn note_used(&self) {
+        self.plugins.iter().for_each(|named| named.plugin.note_used());
+    }
+
     /// The same plan with the keys that its files hold now, where they have changed, and everything
     /// that is wrong with them. Keys that are wrong leave the old ones.
     pub fn renewed(&self) -> (Option<Self>, Vec<Problem>) {

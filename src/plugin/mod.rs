@@ -19,7 +19,7 @@ use crate::limit::places::Place;
 use crate::limit::report::Report;
 use crate::limit::subject::By;
 use crate::limit::usage::Standing;
-use crate::reply::{ErrorStyle, Reply};
+use crate::reply::{Cause, ErrorStyle, Reply};
 
 /// One step between a location and its upstream.
 pub trait Plugin: Any + Send + Sync {
@@ -30,9 +30,13 @@ pub trait Plugin: Any + Send + Sync {
     /// Sees the response head of every request that it let go on.
     fn response(&self, _head: &mut ResponseHead, _cx: &Cx) {}
 
-    /// What is left of a grant that this plugin, or one of its name before, gave; none if it is over.
-    fn renew(&self, _grant: &Grant, _now: SystemTime) -> Option<Grant> {
-        None
+    /// What is left of a grant that this plugin gave, or one of its name before.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is; what the request would be answered now.
+    fn renew(&self, _grant: &Grant, _now: SystemTime) -> Result<Grant, Reply> {
+        Err(Cause::InvalidKey.into())
     }
 
     /// The files beside the configuration that it reads.
@@ -44,6 +48,9 @@ pub trait Plugin: Any + Send + Sync {
     fn renewed(&self, _site: &mut Site<'_>) -> Option<Arc<dyn Plugin>> {
         None
     }
+
+    /// Writes down when keys were used.
+    fn note_used(&self) {}
 
     /// The names of a key that this plugin found to be valid, by its position; none if it has none.
     fn names(&self, _position: usize) -> Option<Names<'_>> {

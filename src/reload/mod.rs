@@ -6,10 +6,13 @@ mod watch;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::watch::Sender;
+use tokio::time::sleep;
 
 pub(crate) use self::reader::Reader;
 use self::watch::Watch;
@@ -43,6 +46,9 @@ impl Source {
     }
 }
 
+/// How often it is written down when keys were used last.
+const NOTE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Reloads for ever, on each hangup and each change.
 pub(crate) async fn run(
     source: Source,
@@ -63,14 +69,32 @@ pub(crate) async fn run(
             watch.begin_again(&reader).await;
             reload(&load, &reader, &plans, Wanted::News).await;
         }
-        tokio::select! {
-            _ = hangups.recv() => {}
-            () = changed(watch.as_ref(), &reader) => {}
-        }
+        wait(&mut hangups, watch.as_ref(), &reader, &plans).await;
         if let Some(watch) = &mut watch {
             watch.begin_again(&reader).await;
         }
         reload(&load, &reader, &plans, Wanted::All).await;
+    }
+}
+
+/// Waits until there is something to load, and now and then writes down when keys were used.
+async fn wait(
+    hangups: &mut Signal,
+    watch: Option<&Watch>,
+    reader: &Reader,
+    plans: &Sender<Arc<Plan>>,
+) {
+    // What was noticed is lost with the future.
+    let mut changed = pin!(changed(watch, reader));
+    loop {
+        tokio::select! {
+            _ = hangups.recv() => return,
+            () = &mut changed => return,
+            () = sleep(NOTE_INTERVAL) => {
+                let plan = Arc::clone(&plans.borrow());
+                reader.run(move || plan.note_used()).await;
+            }
+        }
     }
 }
 

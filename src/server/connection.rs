@@ -24,6 +24,7 @@ use crate::fields::Fields;
 use crate::forward;
 use crate::http1::field_line;
 use crate::pipeline::Answered;
+use crate::reply::Reply;
 use crate::socket::Socket;
 use crate::upstream::lease::Lease;
 
@@ -204,9 +205,13 @@ impl Client {
         }
     }
 
-    /// Whether the request must not go on, because what it was let through with is over.
-    pub(super) fn is_revoked(&self) -> bool {
-        self.granted.is_over(&self.worker, &self.deadlines)
+    /// Asks whether what the request was let through with still holds.
+    ///
+    /// # Errors
+    ///
+    /// It does not; what the request would be answered now.
+    pub(crate) fn check_grant(&self) -> Result<(), Reply> {
+        self.granted.check(&self.worker, &self.deadlines)
     }
 
     /// Ends the connection with a reset: for a client that could take a proper end for the end of a
@@ -283,7 +288,7 @@ async fn tunnel(client: Rc<Client>) {
     let Some(client) = Rc::into_inner(client) else { return };
     if let Some(tunnel) = client.tunnel.into_inner() {
         let early = client.input.into_inner().into_rest();
-        let is_over = || client.granted.is_over(&client.worker, &client.deadlines);
+        let is_over = || client.granted.check(&client.worker, &client.deadlines).is_err();
         tunnel.run(client.socket.into_inner(), early, &client.deadlines, is_over).await;
     }
 }

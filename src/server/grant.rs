@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::clock::{Deadlines, Wait};
 use super::worker::{Served, Worker};
 use crate::plugin::Grant;
+use crate::reply::{Cause, Reply};
 
 /// What one connection's request was let through with, if it ends with that.
 #[derive(Default)]
@@ -45,24 +46,26 @@ impl Granted {
         }
     }
 
-    /// Whether the key is valid no more. Only what may have changed is looked at: the keys, and the
-    /// time. A plugin that is there no more knows no key.
-    pub(super) fn is_over(&self, worker: &Worker, deadlines: &Deadlines) -> bool {
+    /// Asks whether the key is still valid. Only what may have changed is looked at: the keys, and
+    /// the time. A plugin that is there no more knows no key.
+    ///
+    /// # Errors
+    ///
+    /// It is not; what the request would be answered now.
+    pub(super) fn check(&self, worker: &Worker, deadlines: &Deadlines) -> Result<(), Reply> {
         let mut held = self.0.borrow_mut();
-        let Some(held) = &mut *held else { return false };
+        let Some(held) = &mut *held else { return Ok(()) };
         let served = worker.served();
         if Rc::ptr_eq(&held.checked, &served) && !deadlines.passed(Wait::Grant) {
-            return false;
+            return Ok(());
         }
         let now = worker.clock.wall();
-        let plugin = served.plan.plugin(&held.plugin);
-        let Some(grant) = plugin.and_then(|plugin| plugin.renew(&held.grant, now)) else {
-            return true;
-        };
+        let plugin = served.plan.plugin(&held.plugin).ok_or(Reply::from(Cause::InvalidKey))?;
+        held.grant = plugin.renew(&held.grant, now)?;
+        held.checked = served;
         deadlines.clear(Wait::Grant);
-        set(deadlines, &grant, now);
-        (held.grant, held.checked) = (grant, served);
-        false
+        set(deadlines, &held.grant, now);
+        Ok(())
     }
 }
 

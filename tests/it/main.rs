@@ -20,6 +20,7 @@ mod harness;
 mod hop_by_hop;
 mod interim;
 mod key_auth;
+mod key_records;
 mod keygen;
 mod memory;
 mod mutations;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use super::{Entry, Keyset, Location, Overlap, Rules, seconds};
@@ -89,6 +90,7 @@ impl Builder {
         rules.sort_unstable_by_key(|(_, index)| *index);
         Ok(Keyset {
             keyring,
+            used: self.entries.iter().map(|_| AtomicU32::new(0)).collect(),
             entries: self.entries.into(),
             overlaps: self.overlaps.into_iter().map(|(overlap, ..)| overlap).collect(),
             rules: rules.into_iter().map(|(rules, _)| rules).collect(),

@@ -7,6 +7,7 @@ mod tests;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::Method;
@@ -19,7 +20,7 @@ use crate::plugin::Names;
 
 pub use self::builder::Builder;
 
-/// The keys of one file. A record costs 48 bytes here and 50 in the keyring, beside its names.
+/// The keys of one file. A record costs 52 bytes here and 50 in the keyring, beside its names.
 #[derive(Debug)]
 pub struct Keyset {
     /// The digests of all records, in their order, and behind them those of `overlaps`.
@@ -32,6 +33,8 @@ pub struct Keyset {
     names: Box<str>,
     /// The locations that rules name, each once.
     locations: Box<[Location]>,
+    /// When each key was used last, in seconds since 1970; 0: not since that was asked.
+    used: Box<[AtomicU32]>,
 }
 
 /// What is kept of a record.
@@ -140,6 +143,30 @@ impl Keyset {
     pub fn tags(&self, position: usize) -> (u64, u64) {
         let entry = &self.entries[position];
         (entry.id_tag, entry.consumer_tag)
+    }
+
+    /// Remembers that a key is used. All workers share this memory, so it is written to at most
+    /// once a minute for each key.
+    pub fn touch(&self, position: usize, now: SystemTime) {
+        let now = u32::try_from(seconds(now)).unwrap_or(u32::MAX);
+        let used = &self.used[position];
+        if now.saturating_sub(used.load(Ordering::Relaxed)) >= 60 {
+            used.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// The ids of keys that were used since this was asked before, each with the time.
+    pub fn take_used(&self) -> Vec<(&str, SystemTime)> {
+        let used = self.used.iter().enumerate().filter_map(|(position, used)| {
+            // Most have not been used: to look is cheaper than to take.
+            let second = match used.load(Ordering::Relaxed) {
+                0 => return None,
+                _ => used.swap(0, Ordering::Relaxed),
+            };
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(second.into());
+            Some((self.names(position)?.id, time))
+        });
+        used.collect()
     }
 
     /// The locations that any record names.

@@ -9,11 +9,12 @@ use http::header::{COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use subtle::ConstantTimeEq;
 use toml::Spanned;
 
-use super::KeyAuth;
 use super::failures::{Failures, Limit};
 use super::keys::Keys;
 use super::settings::{ErrorFormat, Errors, KeyAuthSettings};
 use super::source::Source;
+use super::stored::Stored;
+use super::{KeyAuth, stored};
 use crate::config::problem::Fault;
 use crate::keys::digest::Digest;
 use crate::keys::doubt::doubt;
@@ -42,12 +43,17 @@ impl Settings for KeyAuthSettings {
         let mut faults = Vec::new();
         let mut warnings = Vec::new();
         let sources = sources(self).unwrap_or_else(|wrong| note(&mut faults, wrong));
-        let keyring = keyring(self, &mut warnings).map_err(|wrong| faults.extend(wrong));
+        let listed = keyring(self, &mut warnings).map_err(|wrong| faults.extend(wrong));
         let delay = delay(self).unwrap_or_else(|wrong| note(&mut faults, wrong));
         let limit = limit(self).unwrap_or_else(|wrong| note(&mut faults, wrong));
         let errors = errors(self.errors.as_ref()).unwrap_or_else(|wrong| note(&mut faults, wrong));
         let challenge = challenge(self, &sources).map_err(|wrong| faults.extend(wrong));
-        let (Ok(keyring), Ok(challenge), []) = (keyring, challenge, &faults[..]) else {
+        let previous = known(site.previous);
+        let stored = listed.and_then(|listed| {
+            let stored = stored(self, &listed, previous, site);
+            stored.map(|stored| (listed, stored)).map_err(|wrong| faults.extend(wrong))
+        });
+        let (Ok((listed, stored)), Ok(challenge), []) = (stored, challenge, &faults[..]) else {
             return Err(faults);
         };
         warnings.extend(self.header.as_ref().and_then(underscore));
@@ -56,12 +62,12 @@ impl Settings for KeyAuthSettings {
             warnings.push(warning.help("hide_credentials = true removes it"));
         }
         let credentials = places(&sources);
-        let previous = known(site.previous);
         let failures = limit.map(|limit| failures(limit, previous));
         let plugin = KeyAuth {
             sources,
             parameters: credentials.parameters.clone(),
-            keys: Keys::new(keyring, Vec::new()),
+            keys: Keys::new(Arc::new(listed), stored.as_ref().map(|stored| stored.set.clone())),
+            stored,
             hide: self.hide_credentials,
             delay,
             failures,
@@ -145,16 +151,20 @@ fn underscore(header: &Spanned<String>) -> Option<Fault> {
 
 /// Digests every key. Keys are named by their position, never by what they are.
 fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Keyring> {
-    if let Some(file) = &settings.keys_file {
-        return Err(vec![at(file, "keys_file is not built yet").help("list the keys in keys")]);
-    }
-    let Some(list) = &settings.keys else {
-        return Err(vec![Fault::new("there is no key").help("keys = [\"…\"] lists them")]);
+    let empty = Vec::new();
+    let keys = match (&settings.keys, &settings.keys_file) {
+        (Some(list), None) if list.get_ref().is_empty() => {
+            return Err(vec![at(list, "there is no key in the list")]);
+        }
+        (Some(list), _) => list.get_ref(),
+        (None, Some(_)) => &empty,
+        (None, None) => {
+            let fault = Fault::new("there is no key");
+            return Err(vec![
+                fault.help("keys = [\"…\"] lists them; keys_file = \"keys.toml\" names a file"),
+            ]);
+        }
     };
-    let keys = list.get_ref();
-    if keys.is_empty() {
-        return Err(vec![at(list, "there is no key in the list")]);
-    }
     let mut digests = Vec::with_capacity(keys.len());
     let mut faults = Vec::new();
     for (position, key) in (1..).zip(keys) {
@@ -176,6 +186,25 @@ fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Key
         let message = format!("key {} is the same as key {}", twice.second + 1, twice.first + 1);
         vec![at(&keys[twice.second], message)]
     })
+}
+
+/// The keys of the file, if one is named.
+fn stored(
+    settings: &KeyAuthSettings,
+    listed: &Keyring,
+    previous: Option<&KeyAuth>,
+    site: &mut Site<'_>,
+) -> Checked<Option<Stored>> {
+    let Some(file) = &settings.keys_file else { return Ok(None) };
+    let path = site.folder.join(file.get_ref());
+    if !stored::is_there(&path) {
+        // Where it is looked for is not said: it may be a key that got into the wrong field.
+        let fault = at(file, "there is no such file");
+        return Err(vec![fault.help("a path is looked for from the folder of this file")]);
+    }
+    let known = previous.and_then(|plugin| plugin.stored.as_ref());
+    // What is wrong with it, the site's problems say.
+    stored::load(&path, known, listed, site).map(Some).ok_or_else(Vec::new)
 }
 
 /// The digest of a key in either form; the error is the rest of a sentence.

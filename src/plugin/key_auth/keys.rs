@@ -41,8 +41,13 @@ pub(super) struct Key {
 }
 
 impl Keys {
-    pub(super) fn new(listed: Keyring, sets: Vec<Set>) -> Self {
-        Self { listed: Arc::new(listed), sets }
+    pub(super) fn new(listed: Arc<Keyring>, sets: impl IntoIterator<Item = Set>) -> Self {
+        Self { listed, sets: sets.into_iter().collect() }
+    }
+
+    /// The keys of the configuration.
+    pub(super) fn listed(&self) -> &Arc<Keyring> {
+        &self.listed
     }
 
     /// The key with this digest that is valid now. Every set is asked, whichever has it: nothing
@@ -70,6 +75,13 @@ impl Keys {
     /// What a key may do; none if it stands in the configuration, and may do everything.
     pub(super) fn rules(&self, position: usize) -> Option<(&Set, &Rules)> {
         self.place(position).map(|(at, set)| (set, set.keys.rules(at)))
+    }
+
+    /// Remembers that a key is used.
+    pub(super) fn touch(&self, position: usize, now: SystemTime) {
+        if let Some((at, set)) = self.place(position) {
+            set.keys.touch(at, now);
+        }
     }
 
     /// The set that a key is in, and its position there; none if it stands in the configuration.

@@ -10,6 +10,7 @@ mod keys;
 mod refusals;
 mod settings;
 mod source;
+mod stored;
 mod subprotocol;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ mod used;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -28,11 +30,12 @@ use crate::config::load::Section;
 use crate::head::{RequestHead, ResponseHead};
 use crate::keys::digest::Digest;
 use crate::keys::format::{self, Form};
-use crate::plugin::{Authenticated, Cx, Grant, Names, Plugin, Settings};
+use crate::plugin::{Authenticated, Cx, Grant, Names, Plugin, Settings, Site};
 use crate::reply::{Cause, Reply};
 use failures::Failures;
 use keys::{Key, Keys};
 use source::{Found, Source};
+use stored::Stored;
 use used::Used;
 
 pub use settings::{ErrorFormat, Errors, KeyAuthSettings, nowhere};
@@ -45,13 +48,15 @@ pub fn read(section: &mut Section<'_>) -> Option<Box<dyn Settings>> {
 }
 
 /// The plugin, ready to serve.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct KeyAuth {
     /// Where the key may stand; the first place that is present decides.
     sources: Vec<Source>,
     /// The decoded names of the sources that are in the query.
     parameters: Vec<Vec<u8>>,
     keys: Keys,
+    /// Where some of them are kept.
+    stored: Option<Stored>,
     /// Whether the credential is removed before forwarding.
     hide: bool,
     /// How long the answer to an invalid key waits.
@@ -95,12 +100,30 @@ impl Plugin for KeyAuth {
         self.keys.names(position)
     }
 
-    fn renew(&self, grant: &Grant, now: SystemTime) -> Option<Grant> {
+    fn files(&self) -> Vec<PathBuf> {
+        self.stored.iter().map(|stored| stored.path().to_owned()).collect()
+    }
+
+    fn renewed(&self, site: &mut Site<'_>) -> Option<Arc<dyn Plugin>> {
+        let stored = self.stored.as_ref().filter(|stored| stored.has_changed())?;
+        let listed = self.keys.listed();
+        let stored = stored::load(stored.path(), Some(stored), listed, site)?;
+        let keys = Keys::new(Arc::clone(listed), Some(stored.set.clone()));
+        self.note_used();
+        Some(Arc::new(Self { keys, stored: Some(stored), ..self.clone() }))
+    }
+
+    fn note_used(&self) {
+        self.stored.iter().for_each(Stored::note_used);
+    }
+
+    fn renew(&self, grant: &Grant, now: SystemTime) -> Result<Grant, Reply> {
         if !self.cut_streams {
-            return Some(Grant { until: None, ..grant.clone() });
+            return Ok(Grant { until: None, ..grant.clone() });
         }
-        let key = self.keys.find(&grant.digest, now)?;
-        Some(Grant { until: key.until, ..grant.clone() })
+        let key = self.keys.find(&grant.digest, now);
+        let key = key.ok_or_else(|| self.unauthorized(Cause::InvalidKey))?;
+        Ok(Grant { until: key.until, ..grant.clone() })
     }
 }
 
@@ -152,6 +175,7 @@ impl KeyAuth {
     /// Lets a valid key go on where it may be used.
     fn admit(&self, key: Key, head: &RequestHead, cx: &mut Cx) -> ControlFlow<Reply> {
         let Key { position, tag, consumer, .. } = key;
+        self.keys.touch(position, cx.wall);
         cx.key = Some(Authenticated { step: cx.step, position, key: tag, consumer });
         match self.keys.rules(position) {
             None => ControlFlow::Continue(()),

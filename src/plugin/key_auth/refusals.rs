@@ -108,7 +108,6 @@ fn a_key_that_no_request_could_carry_or_that_anybody_has_is_refused() {
         ("keys = [«'sha256:abc'»]", "is no digest"),
         ("keys = [«'SHA256:abc'»]", "is no digest"),
         ("keys = ['secret', 'other', «'secret'»]", "key 3 is the same as key 1"),
-        ("keys_file = «'keys.toml'»", "not built yet"),
         (
             "keys = [«'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'»]",
             "digest of an empty key",

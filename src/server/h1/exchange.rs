@@ -90,17 +90,8 @@ impl<F: Future<Output = Answered>> Exchange<'_, F> {
     /// Goes on until all is written, and says what follows.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.client.deadlines.watch(cx.waker());
-        let revoked = self.client.is_revoked();
         let end = loop {
             match &mut self.at {
-                at if revoked => {
-                    tracing::debug!("a request ends with its key");
-                    // Not every client could tell otherwise that this was not all.
-                    if matches!(at, At::Writing(_)) {
-                        self.client.reset_when_closed();
-                    }
-                    break End::Broken;
-                }
                 At::Waiting(future, asked) => match future.as_mut().poll(cx) {
                     Poll::Ready(answered) => {
                         self.at = At::Writing(write(self.client, answered, *asked, cx));
@@ -108,6 +99,12 @@ impl<F: Future<Output = Answered>> Exchange<'_, F> {
                     Poll::Pending if self.is_lost(cx) => break End::Broken,
                     Poll::Pending => return Poll::Pending,
                 },
+                At::Writing(_) if self.client.check_grant().is_err() => {
+                    tracing::debug!("a response ends with the key that it was asked for with");
+                    // Not every client could tell otherwise that this was not all.
+                    self.client.reset_when_closed();
+                    break End::Broken;
+                }
                 At::Writing(writing) => {
                     break ready!(writing.poll_end(self.client, &self.pace, cx));
                 }
