@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Uri, Version};
 
 use crate::fields::Fields;
@@ -18,6 +19,23 @@ pub struct RequestHead {
     pub version: Version,
     /// The header fields.
     pub headers: Fields,
+}
+
+impl RequestHead {
+    /// Whether this is a preflight as browsers send it (Fetch, section 3.2.2); a bare `OPTIONS` is
+    /// none, and neither is one with a body.
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.method == Method::OPTIONS
+            && self.is_without_body()
+            && self.headers.contains(&ORIGIN)
+            && self.headers.contains(&ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// Whether no byte of a body comes.
+    pub(crate) fn is_without_body(&self) -> bool {
+        let length = self.headers.get(&CONTENT_LENGTH);
+        length.is_none_or(|length| length == "0") && !self.headers.contains(&TRANSFER_ENCODING)
+    }
 }
 
 /// Says nothing of what may hold a key.

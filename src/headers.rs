@@ -97,6 +97,40 @@ pub(crate) fn is_alias(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| same(a, b))
 }
 
+/// Fields that frame messages or belong to one connection (RFC 9110, section 7.6.1).
+const FRAMING: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields that only keygate sets; a client's are deleted before any plugin sees them.
+const OWN: &[&str] =
+    &["forwarded", "x-consumer-username", "x-credential-identifier", "x-real-ip", "x-request-id"];
+
+/// Whether a field frames messages or belongs to one connection, or could be taken for one that
+/// does: no operator's setting may touch it.
+pub(crate) fn frames_messages(name: &HeaderName) -> bool {
+    FRAMING.iter().any(|known| is_alias(known, name.as_str()))
+}
+
+/// Whether a field is one that only keygate sets, or could be taken for one.
+pub(crate) fn is_own(name: &HeaderName) -> bool {
+    let forwarded = name.as_str().get(.."x-forwarded-".len());
+    OWN.iter().any(|known| is_alias(known, name.as_str()))
+        || forwarded.is_some_and(|start| is_alias(start, "x-forwarded-"))
+}
+
 /// Whether a field's value begins with this media type, in any case (RFC 9110, section 8.3.1).
 pub(crate) fn is_media_type(headers: &Fields, field: &HeaderName, lower_case: &str) -> bool {
     headers

@@ -13,6 +13,7 @@ mod answer;
 pub mod cli;
 pub mod config;
 mod core_dump;
+mod edit;
 pub mod fields;
 mod forward;
 #[cfg(fuzzing)]

@@ -123,7 +123,7 @@ async fn pass(
     let (mut response, rest) = forward::send(client, served, head, body, admitted, record).await?;
     // The plugins that let the request go on see the response, the last one first.
     for plugin in served.plan.locations[admitted.cx.location].plugins.iter().rev() {
-        plugin.response(&mut response, &admitted.cx);
+        plugin.response(&mut response, &head.headers, &admitted.cx);
     }
     if let Some(limit) = &admitted.cx.limit {
         limit.write(&mut response.headers);
@@ -221,7 +221,11 @@ fn answer(
     };
     let request_id = record.request_id().value();
     let asked = Asked { style, headers: &head.headers, request_id };
-    let (response, body) = reply.response(asked, worker.stock.empty());
+    let (mut response, body) = reply.response(asked, worker.stock.empty());
+    let location = record.location.map(|index| &served.plan.locations[index]);
+    for plugin in location.into_iter().flat_map(|location| location.plugins.iter().rev()) {
+        plugin.reply(&mut response, reply.cause, &head.headers);
+    }
     record.status = Some(response.status);
     if head.method != Method::HEAD {
         record.add_bytes(body.len() as u64);

@@ -16,7 +16,7 @@ use super::suggest;
 use super::types::{Text, deserialize_text};
 use crate::plan::{HostPolicy, ListenAddr, Target, UpstreamAddr};
 
-deserialize_text!(ListenAddr, Trusted, UpstreamAddr, HostHeader);
+deserialize_text!(ListenAddr, Trusted, Network, UpstreamAddr, HostHeader);
 
 /// `listen`: one address or a list; never empty.
 #[derive(Clone, Debug)]
@@ -149,6 +149,18 @@ impl Text for IpNet {
 
     fn parse(text: &str) -> Result<Self, String> {
         network(text).unwrap_or_else(|| Err(format!("expected {}", Self::EXPECTED)))
+    }
+}
+
+/// One of a list of networks.
+#[derive(Clone, Copy, Debug)]
+pub struct Network(pub IpNet);
+
+impl Text for Network {
+    const EXPECTED: &'static str = IpNet::EXPECTED;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        <IpNet as Text>::parse(text).map(Self)
     }
 }
 

@@ -107,8 +107,8 @@ impl<'t> Mask<'t> {
         }
         let (name, value) = text.split_once('=')?;
         let unit = self.unit_at(line.start);
-        let fields = unit.map_or(&[][..], Unit::shown_fields);
-        let known = fields.contains(&name.trim()) || ["hash", "keys"].contains(&name.trim());
+        let known = unit.is_some_and(|unit| unit.shows(name.trim()))
+            || ["hash", "keys"].contains(&name.trim());
         let start = text.len() - value.trim_start().len();
         let safe = !matches!(unit, Some(Unit::Plugin | Unit::Key))
             && unit.is_some_and(|unit| is_shown(unit, &[name.trim()]))
@@ -238,7 +238,9 @@ impl Walk<'_> {
             let known = unit.is_some_and(|unit| is_shown(unit, &names));
             // The names below an unknown field may be keys themselves.
             let plain = is_plain_name(key.get_ref()) && (way.len() == 1 || known);
-            self.name(key.span(), known || plain);
+            let named = matches!(&names[..], [field, name]
+                if unit.is_some_and(|unit| unit.shows_names(field)) && !looks_like_key(name));
+            self.name(key.span(), known || plain || named);
             self.value(unit, value, way);
             way.pop();
         }

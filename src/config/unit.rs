@@ -1,6 +1,7 @@
 //! The tables of a configuration, and which of their fields hold no secret.
 
 use super::mask::looks_like_key;
+use crate::plugin::KINDS;
 
 /// The sort of a table, which decides what its fields hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,8 +27,20 @@ pub(super) enum Form {
 }
 
 impl Unit {
-    /// The fields whose values are no secrets. What is not listed is masked.
-    pub(super) fn shown_fields(self) -> &'static [&'static str] {
+    /// Whether the values of a field are no secrets. What is not listed is masked; fields inside of
+    /// fields are listed with a dot between them.
+    pub(super) fn shows(self, field: &str) -> bool {
+        let kinds = KINDS.iter().filter(|_| self == Self::Plugin);
+        self.shown_fields().contains(&field) || kinds.into_iter().any(|k| k.shown.contains(&field))
+    }
+
+    /// Whether the names inside of a field are no secrets, though their values may be.
+    pub(super) fn shows_names(self, field: &str) -> bool {
+        self == Self::Plugin && KINDS.iter().any(|kind| kind.named.contains(&field))
+    }
+
+    /// The fields of a table that is no plugin's.
+    fn shown_fields(self) -> &'static [&'static str] {
         match self {
             Self::Server => &[
                 "listen",
@@ -53,27 +66,14 @@ impl Unit {
                 "read_timeout",
                 "max_idle",
                 "health",
+                "health.path",
+                "health.interval",
+                "health.timeout",
+                "health.unhealthy",
+                "health.healthy",
             ],
-            Self::Plugin => &[
-                "category",
-                "header",
-                "scheme",
-                "query",
-                "sources",
-                "keys_file",
-                "hide_credentials",
-                "delay",
-                "max_failures",
-                "allow_preflight",
-                "cut_streams",
-                "realm",
-                "errors",
-                "allow",
-                "deny",
-                "rate",
-                "burst",
-                "by",
-            ],
+            // Each kind says its own.
+            Self::Plugin => &["category"],
             Self::Location => &[
                 "path",
                 "host",
@@ -91,20 +91,16 @@ impl Unit {
                 "not_before",
                 "expires",
                 "previous",
+                "previous.until",
                 "disabled",
                 "locations",
                 "methods",
                 "allow_ips",
                 "limits",
+                "limits.rate",
+                "limits.requests",
+                "limits.concurrency",
             ],
-        }
-    }
-
-    /// The fields inside those whose values are no secrets either.
-    fn shown_inner_fields(self) -> &'static [&'static str] {
-        match self {
-            Self::Key => &["until", "rate", "requests", "concurrency"],
-            _ => SHOWN_INNER_FIELDS,
         }
     }
 
@@ -122,30 +118,22 @@ impl Unit {
     }
 }
 
-/// The fields inside those of a configuration.
-const SHOWN_INNER_FIELDS: &[&str] =
-    &["format", "missing", "invalid", "path", "interval", "timeout", "unhealthy", "healthy"];
-
 /// Whether the value at this way into a table can hold no key.
 pub(super) fn is_shown(unit: Unit, way: &[&str]) -> bool {
-    let shown = |field: &&str| unit.shown_fields().contains(field);
     match way {
-        [field] => shown(field),
-        [field, inner] => shown(field) && unit.shown_inner_fields().contains(inner),
+        [field] => unit.shows(field),
+        [field, inner] => unit.shows(&format!("{field}.{inner}")),
         _ => false,
     }
 }
 
-/// The fields that take no string: one that is there by mistake may be a key.
+/// The fields of tables that are no plugin's which take no string: one that is there by mistake may
+/// be a key.
 const BARE_FIELDS: &[&str] = &[
     "access",
-    "allow_preflight",
-    "burst",
     "created",
-    "cut_streams",
     "disabled",
     "expires",
-    "hide_credentials",
     "max_connections",
     "max_idle",
     "max_processing",
@@ -154,9 +142,13 @@ const BARE_FIELDS: &[&str] = &[
     "workers",
 ];
 
+fn is_bare(field: &str) -> bool {
+    BARE_FIELDS.contains(&field) || KINDS.iter().any(|kind| kind.bare.contains(&field))
+}
+
 /// Whether a string may be shown: where no key belongs, and nothing that looks like one.
 pub(super) fn may_show(unit: Unit, way: &[&str], text: &str) -> bool {
-    let bare = way.first().is_some_and(|field| BARE_FIELDS.contains(field));
+    let bare = way.first().is_some_and(|field| is_bare(field));
     // A path may be a regex; all else is written with few characters, and in a plugin's table,
     // where a key is only a line away, with fewer.
     let others = match (unit, way) {

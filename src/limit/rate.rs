@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use crate::config::types::{Text, deserialize_text};
+
+deserialize_text!(Rate);
+
 /// The most in a window.
 const COUNT_LIMIT: u32 = 1_000_000_000;
 
@@ -36,6 +40,14 @@ impl Rate {
             Some(window) => Ok(Self { count, window }),
             None => Err("after \"/\" stands a duration from 1s to 366d".to_owned()),
         }
+    }
+}
+
+impl Text for Rate {
+    const EXPECTED: &'static str = "a number and a duration, such as \"100/1s\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
     }
 }
 

@@ -33,6 +33,9 @@ impl Compiler<'_> {
         let upstream = self.upstream_of(table, written);
         let used = self.plugins_of(table, written);
         self.guarded(table, written, used.as_deref(), plugins);
+        if let Some(used) = &used {
+            self.order(table, written, used, plugins);
+        }
         if let Some(methods) = empty_list(table, written) {
             let fault = Fault::at(methods.span(), "the list of methods is empty")
                 .help("without `methods` a location takes every method");

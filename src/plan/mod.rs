@@ -4,6 +4,7 @@
 mod compile;
 pub(crate) mod connections;
 mod location;
+mod order;
 mod renew;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,11 @@
 //! What a plugin is, what the steps of one request tell one another, and the table of all plugins.
 
+pub mod concurrency;
+pub mod ip_restriction;
 pub mod key_auth;
+pub mod rate_limit;
+pub mod request_headers;
+pub mod response_headers;
 
 use std::any::Any;
 use std::fmt;
@@ -12,7 +17,9 @@ use std::time::{Instant, SystemTime};
 
 use http::HeaderName;
 
+use crate::config::load::Section;
 use crate::config::problem::{Fault, Problem};
+use crate::fields::Fields;
 use crate::head::{RequestHead, ResponseHead};
 use crate::keys::digest::Digest;
 use crate::limit::places::Place;
@@ -27,8 +34,13 @@ pub trait Plugin: Any + Send + Sync {
     /// pipeline holds it.
     fn request(&self, head: &mut RequestHead, cx: &mut Cx) -> ControlFlow<Reply>;
 
-    /// Sees the response head of every request that it let go on.
-    fn response(&self, _head: &mut ResponseHead, _cx: &Cx) {}
+    /// Sees the head of the upstream's response to every request that it let go on, and the fields
+    /// of the request.
+    fn response(&self, _head: &mut ResponseHead, _asked: &Fields, _cx: &Cx) {}
+
+    /// Sees the head of every response that keygate writes itself on a location which uses it,
+    /// whoever answered the request.
+    fn reply(&self, _head: &mut ResponseHead, _cause: Cause, _asked: &Fields) {}
 
     /// What is left of a grant that this plugin gave, or one of its name before.
     ///
@@ -78,6 +90,8 @@ pub struct Cx {
     pub key: Option<Authenticated>,
     /// What the request ends with, if it must not go on without.
     pub grant: Option<Box<Grant>>,
+    /// Whether a plugin that authenticates let the request go on without a key, as a preflight.
+    pub keyless: bool,
     /// The strictest limit that the request was charged to: the response tells it.
     pub limit: Option<Report>,
     /// Whether the client offers a WebSocket subprotocol that says no more than where its key is,
@@ -99,6 +113,7 @@ impl Cx {
             step: 0,
             key: None,
             grant: None,
+            keyless: false,
             limit: None,
             offers_bearer: false,
             places: Vec::new(),
@@ -177,8 +192,24 @@ pub struct Built {
     pub errors: Option<ErrorStyle>,
     /// Where credentials may stand in a request, so that they can be kept out of logs and trailers.
     pub credentials: CredentialPlaces,
+    /// What it needs of its place among other plugins.
+    pub order: Order,
     /// What `check` should say although it is no error.
     pub warnings: Vec<Fault>,
+}
+
+impl Built {
+    /// One that does not authenticate, and of which there is nothing to know.
+    pub fn new(plugin: Arc<dyn Plugin>) -> Self {
+        Self {
+            plugin,
+            authenticates: false,
+            errors: None,
+            credentials: CredentialPlaces::default(),
+            order: Order::default(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// Where credentials may stand in a request.
@@ -190,13 +221,39 @@ pub struct CredentialPlaces {
     pub parameters: Vec<Vec<u8>>,
 }
 
-/// A kind of plugin: its name, and how its settings are read.
+/// What a plugin needs of its place among those of a location.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// Whether it can decide nothing about a request that was not authenticated before.
+    pub needs_key: bool,
+    /// The header fields of a request that it changes: none in which a plugin behind it looks for a
+    /// credential.
+    pub changes: Vec<HeaderName>,
+    /// Those that it looks at again when there is a response: no other plugin changes them.
+    pub keeps: Vec<HeaderName>,
+}
+
+/// A kind of plugin.
 pub struct Kind {
     /// The name as written in `category` and in the references, with `-`.
     pub name: &'static str,
     /// Reads the settings out of the table of one plugin (without `category`).
-    pub read: fn(&mut crate::config::load::Section<'_>) -> Option<Box<dyn Settings>>,
+    pub read: fn(&mut Section<'_>) -> Option<Box<dyn Settings>>,
+    /// The fields whose values are no secrets, and those inside of them as `errors.format`. In
+    /// messages about the configuration all others are masked.
+    pub shown: &'static [&'static str],
+    /// Those of them that take no string: one that is there by mistake may be a key.
+    pub bare: &'static [&'static str],
+    /// The fields that hold names which are no secrets, with values that may be.
+    pub named: &'static [&'static str],
 }
 
 /// Every kind of plugin there is; a new one is its file and its line here.
-pub const KINDS: &[Kind] = &[Kind { name: "key-auth", read: key_auth::read }];
+pub const KINDS: &[Kind] = &[
+    key_auth::KIND,
+    ip_restriction::KIND,
+    rate_limit::KIND,
+    concurrency::KIND,
+    request_headers::KIND,
+    response_headers::KIND,
+];

@@ -230,7 +230,8 @@ fn causes() -> Vec<Cause> {
         Cause::NotFound => Some(Cause::MissingKey),
         Cause::MissingKey => Some(Cause::InvalidKey),
         Cause::InvalidKey => Some(Cause::KeyNotAllowed),
-        Cause::KeyNotAllowed => Some(Cause::RateLimited(Duration::ZERO)),
+        Cause::KeyNotAllowed => Some(Cause::AddressNotAllowed),
+        Cause::AddressNotAllowed => Some(Cause::RateLimited(Duration::ZERO)),
         Cause::RateLimited(_) => Some(Cause::QuotaExceeded(Duration::ZERO)),
         Cause::QuotaExceeded(_) => Some(Cause::TooManyAtOnce),
         Cause::TooManyAtOnce => Some(Cause::PayloadTooLarge),
@@ -241,7 +242,8 @@ fn causes() -> Vec<Cause> {
         Cause::Overloaded => Some(Cause::BadGateway),
         Cause::BadGateway => Some(Cause::UpstreamTimeout),
         Cause::UpstreamTimeout => Some(Cause::NoHealthyUpstream),
-        Cause::NoHealthyUpstream => None,
+        // The answer to a preflight is no error.
+        Cause::NoHealthyUpstream | Cause::Preflight => None,
     };
     std::iter::successors(Some(Cause::BadRequest), |cause| after(*cause)).collect()
 }

@@ -76,7 +76,8 @@ impl Settings for KeyAuthSettings {
             cut_streams: self.cut_streams,
             used: previous.map_or_else(Arc::default, |plugin| Arc::clone(&plugin.used)),
         };
-        Ok(Built { plugin: Arc::new(plugin), authenticates: true, errors, credentials, warnings })
+        let built = Built::new(Arc::new(plugin));
+        Ok(Built { authenticates: true, errors, credentials, warnings, ..built })
     }
 }
 

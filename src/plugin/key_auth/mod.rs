@@ -22,15 +22,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
 use zeroize::Zeroize;
 
 use crate::config::load::Section;
+use crate::fields::Fields;
 use crate::head::{RequestHead, ResponseHead};
 use crate::keys::digest::Digest;
 use crate::keys::format::{self, Form};
-use crate::plugin::{Authenticated, Cx, Grant, Names, Plugin, Settings, Site};
+use crate::plugin::{Authenticated, Cx, Grant, Kind, Names, Plugin, Settings, Site};
 use crate::reply::{Cause, Reply};
 use failures::Failures;
 use keys::{Key, Keys};
@@ -40,8 +40,33 @@ use used::Used;
 
 pub use settings::{ErrorFormat, Errors, KeyAuthSettings, nowhere};
 
+/// What the table of plugins says of it.
+pub const KIND: Kind = Kind {
+    name: "key-auth",
+    read,
+    shown: &[
+        "header",
+        "scheme",
+        "query",
+        "sources",
+        "keys_file",
+        "hide_credentials",
+        "delay",
+        "max_failures",
+        "allow_preflight",
+        "cut_streams",
+        "realm",
+        "errors",
+        "errors.format",
+        "errors.missing",
+        "errors.invalid",
+    ],
+    bare: &["allow_preflight", "cut_streams", "hide_credentials"],
+    named: &[],
+};
+
 /// Reads the settings of one `key-auth` plugin.
-pub fn read(section: &mut Section<'_>) -> Option<Box<dyn Settings>> {
+fn read(section: &mut Section<'_>) -> Option<Box<dyn Settings>> {
     let settings = section.read::<KeyAuthSettings>()?;
     section.keys_at(settings.plain_keys());
     Some(Box::new(settings))
@@ -71,7 +96,9 @@ struct KeyAuth {
 
 impl Plugin for KeyAuth {
     fn request(&self, head: &mut RequestHead, cx: &mut Cx) -> ControlFlow<Reply> {
-        if !(self.allow_preflight && is_preflight(head)) {
+        if self.allow_preflight && head.is_preflight() {
+            cx.keyless = true;
+        } else {
             match self.check(head, cx) {
                 Verdict::Valid(key) => self.admit(key, head, cx)?,
                 Verdict::Missing => {
@@ -90,7 +117,7 @@ impl Plugin for KeyAuth {
         ControlFlow::Continue(())
     }
 
-    fn response(&self, head: &mut ResponseHead, cx: &Cx) {
+    fn response(&self, head: &mut ResponseHead, _: &Fields, cx: &Cx) {
         if cx.offers_bearer {
             subprotocol::choose_bearer(head);
         }
@@ -208,18 +235,4 @@ impl KeyAuth {
             true
         });
     }
-}
-
-/// A preflight as browsers send it (Fetch, section 3.2.2); a bare `OPTIONS` is none, and neither is
-/// one with a body.
-fn is_preflight(head: &RequestHead) -> bool {
-    head.method == Method::OPTIONS
-        && is_without_body(head)
-        && head.headers.contains(&ORIGIN)
-        && head.headers.contains(&ACCESS_CONTROL_REQUEST_METHOD)
-}
-
-fn is_without_body(head: &RequestHead) -> bool {
-    let length = head.headers.get(&CONTENT_LENGTH);
-    length.is_none_or(|length| length == "0") && !head.headers.contains(&TRANSFER_ENCODING)
 }

@@ -7,32 +7,11 @@ use http::{HeaderName, HeaderValue};
 
 use super::subprotocol;
 use crate::head::RequestHead;
-use crate::headers::is_alias;
+use crate::headers::{self, is_alias};
 use crate::query;
 
 /// The scheme of RFC 6750.
 const BEARER: &str = "Bearer";
-
-/// Fields that frame messages or belong to one connection (RFC 9110, section 7.6.1).
-const FRAMING: &[&str] = &[
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Fields that only keygate sets; a client's are deleted before any plugin sees them.
-const OWN: &[&str] =
-    &["forwarded", "x-consumer-username", "x-credential-identifier", "x-real-ip", "x-request-id"];
 
 /// One place for the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,10 +60,10 @@ impl Source {
         let Ok(field) = HeaderName::from_bytes(name.as_bytes()) else {
             return Err(format!("{name:?} is no header name"));
         };
-        if FRAMING.iter().any(|known| is_alias(known, field.as_str())) {
+        if headers::frames_messages(&field) {
             return Err(format!("{name} frames messages and cannot carry a key"));
         }
-        if is_own(&field) {
+        if headers::is_own(&field) {
             return Err(format!("{name} is deleted from every request that a client sends"));
         }
         if field == COOKIE {
@@ -201,12 +180,6 @@ pub(super) fn split_cookie(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some(at) => (pair[..at].trim_ascii(), Some(pair[at + 1..].trim_ascii())),
         None => (pair.trim_ascii(), None),
     }
-}
-
-fn is_own(field: &HeaderName) -> bool {
-    let forwarded = field.as_str().get(.."x-forwarded-".len());
-    OWN.iter().any(|known| is_alias(known, field.as_str()))
-        || forwarded.is_some_and(|start| is_alias(start, "x-forwarded-"))
 }
 
 /// RFC 9110, section 5.6.2.

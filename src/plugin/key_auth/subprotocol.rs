@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderValue, StatusCode};
 
-use super::is_without_body;
 use super::source::Found;
 use crate::head::{RequestHead, ResponseHead};
 use crate::headers::asks_for_websocket;
@@ -89,7 +88,7 @@ pub(super) fn find(head: &RequestHead) -> Found<'_> {
 fn is_offer(head: &RequestHead) -> bool {
     head.headers.contains(&SEC_WEBSOCKET_PROTOCOL)
         && asks_for_websocket(head)
-        && is_without_body(head)
+        && head.is_without_body()
 }
 
 fn members(head: &RequestHead) -> impl Iterator<Item = Member<'_>> {
@@ -239,7 +238,7 @@ mod tests {
         let status = StatusCode::from_u16(status).unwrap();
         let headers = crate::sample::fields(chosen);
         let mut response = ResponseHead { status, reason: None, headers };
-        plugin.response(&mut response, &cx);
+        plugin.response(&mut response, &Fields::new(), &cx);
         let value = |headers: &Fields| headers.get(&SEC_WEBSOCKET_PROTOCOL).cloned();
         let value = value(&response.headers);
         assert_eq!(value.as_ref().map_or(b"" as &[u8], HeaderValue::as_bytes), expected.as_bytes());

@@ -1,0 +1,148 @@
+//! Why keygate answers a request itself, and what it says then.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// Why keygate answers a request itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The request cannot be read in one way only.
+    BadRequest,
+    /// `CONNECT` or `TRACE`.
+    MethodNotAllowed,
+    /// No location matches.
+    NotFound,
+    /// The request carries no key.
+    MissingKey,
+    /// The key is unknown, malformed, expired or disabled, or there are several.
+    InvalidKey,
+    /// The key is valid but not for this request.
+    KeyNotAllowed,
+    /// Too many failures or requests; the client may try again after this long.
+    RateLimited(Duration),
+    /// The same of a quota: waiting does not help soon.
+    QuotaExceeded(Duration),
+    /// Too many requests of the same client, key or consumer at once.
+    TooManyAtOnce,
+    /// The client's address may not come here.
+    AddressNotAllowed,
+    /// A browser asks whether it may send a request; it is told so, and nothing is wrong.
+    Preflight,
+    /// The request's body is longer than the location allows.
+    PayloadTooLarge,
+    /// The request's head is longer than the server allows.
+    HeadTooLarge,
+    /// The request's target is longer than any.
+    TargetTooLong,
+    /// The client stopped sending its body.
+    RequestTimeout,
+    /// The location is at its limit of concurrent requests.
+    Overloaded,
+    /// The upstream cannot be reached, or what it says is not HTTP.
+    BadGateway,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+    /// Every address of the upstream has failed of late.
+    NoHealthyUpstream,
+}
+
+impl Cause {
+    /// The status.
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MissingKey | Self::InvalidKey => StatusCode::UNAUTHORIZED,
+            Self::KeyNotAllowed | Self::AddressNotAllowed => StatusCode::FORBIDDEN,
+            Self::Preflight => StatusCode::NO_CONTENT,
+            Self::RateLimited(_) | Self::QuotaExceeded(_) | Self::TooManyAtOnce => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Overloaded | Self::NoHealthyUpstream => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// What a person reads.
+    pub(super) fn sentence(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Bad request",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::NotFound => "Not found",
+            Self::MissingKey => "Key missing",
+            Self::InvalidKey => "Key auth fail",
+            Self::KeyNotAllowed => "Key not allowed",
+            Self::AddressNotAllowed => "Address not allowed",
+            Self::Preflight => "",
+            Self::RateLimited(_) => "Too many requests",
+            Self::QuotaExceeded(_) => "Quota exceeded",
+            Self::TooManyAtOnce => "Too many requests at once",
+            Self::PayloadTooLarge => "Request body too large",
+            Self::HeadTooLarge => "Request header too large",
+            Self::TargetTooLong => "Request target too long",
+            Self::RequestTimeout => "Request body timed out",
+            Self::Overloaded => "Too many requests at once",
+            Self::BadGateway => "Bad gateway",
+            Self::UpstreamTimeout => "Upstream timed out",
+            Self::NoHealthyUpstream => "No healthy upstream",
+        }
+    }
+
+    /// What a program reads.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::BadRequest | Self::MethodNotAllowed | Self::RequestTimeout => "bad_request",
+            Self::NotFound => "not_found",
+            Self::MissingKey => "missing_api_key",
+            Self::InvalidKey => "invalid_api_key",
+            Self::KeyNotAllowed => "key_not_allowed",
+            Self::AddressNotAllowed => "address_not_allowed",
+            Self::Preflight => "",
+            Self::RateLimited(_) | Self::TooManyAtOnce | Self::Overloaded => "rate_limited",
+            Self::QuotaExceeded(_) => "quota_exceeded",
+            Self::PayloadTooLarge | Self::HeadTooLarge | Self::TargetTooLong => "payload_too_large",
+            Self::BadGateway => "bad_gateway",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
+        }
+    }
+
+    /// The `type` member that OpenAI's SDKs know.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::RateLimited(_) | Self::TooManyAtOnce => "rate_limit_error",
+            Self::QuotaExceeded(_) => "insufficient_quota",
+            Self::Overloaded
+            | Self::BadGateway
+            | Self::UpstreamTimeout
+            | Self::NoHealthyUpstream => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// The status of gRPC that stands for the HTTP status (grpc/doc/http-grpc-status-mapping.md).
+    pub(super) fn grpc_status(self) -> &'static str {
+        match self {
+            Self::MissingKey | Self::InvalidKey => "16",
+            Self::KeyNotAllowed | Self::AddressNotAllowed => "7",
+            Self::Preflight => "0",
+            Self::RateLimited(_)
+            | Self::QuotaExceeded(_)
+            | Self::TooManyAtOnce
+            | Self::PayloadTooLarge
+            | Self::HeadTooLarge
+            | Self::TargetTooLong => "8",
+            Self::NotFound | Self::MethodNotAllowed => "12",
+            Self::UpstreamTimeout | Self::RequestTimeout => "4",
+            Self::BadRequest => "3",
+            Self::Overloaded | Self::BadGateway | Self::NoHealthyUpstream => "14",
+        }
+    }
+}
