@@ -1,6 +1,7 @@
 //! What a plugin is, what the steps of one request tell one another, and the table of all plugins.
 
 pub mod concurrency;
+pub mod cors;
 pub mod ip_restriction;
 pub mod key_auth;
 pub mod rate_limit;
@@ -256,4 +257,5 @@ pub const KINDS: &[Kind] = &[
     concurrency::KIND,
     request_headers::KIND,
     response_headers::KIND,
+    cors::KIND,
 ];
