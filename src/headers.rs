@@ -50,13 +50,8 @@ impl HopByHop {
 
     /// Whether the field is one of them.
     pub(crate) fn contains(&self, name: &HeaderName) -> bool {
-        match name.as_str().len() {
-            2 | 7 | 10 | 16..=19 if ALWAYS.contains(name) => true,
-            _ => {
-                let name = name.as_str().as_bytes();
-                self.nominated.iter().any(|option| option.eq_ignore_ascii_case(name))
-            }
-        }
+        let names = |option: &Vec<u8>| option.eq_ignore_ascii_case(name.as_str().as_bytes());
+        is_always(name) || self.nominated.iter().any(names)
     }
 }
 
@@ -70,17 +65,14 @@ fn has_one_idle_option(headers: &Fields) -> bool {
     }
 }
 
-/// Fields that are always for the next hop only, whether `Connection` names them or not.
-pub(crate) const ALWAYS: [HeaderName; 8] = [
-    CONNECTION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHORIZATION,
-    PROXY_AUTHENTICATE,
-];
+/// Whether a field is always for the next hop only, whether `Connection` names it or not.
+pub(crate) fn is_always(name: &HeaderName) -> bool {
+    match *name {
+        CONNECTION | TE | TRANSFER_ENCODING | UPGRADE | PROXY_AUTHORIZATION
+        | PROXY_AUTHENTICATE => true,
+        _ => *name == KEEP_ALIVE || *name == PROXY_CONNECTION,
+    }
+}
 
 fn is_idle(option: &[u8]) -> bool {
     IDLE_OPTIONS.iter().any(|idle| option.eq_ignore_ascii_case(idle.as_bytes()))

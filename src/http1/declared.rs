@@ -67,10 +67,10 @@ fn is(option: &[u8], name: &str) -> bool {
 
 /// A number that is written in digits only.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    let mut digits =
-        digits.iter().map(|&byte| byte.is_ascii_digit().then(|| u64::from(byte - b'0')));
-    let first = digits.next()??;
-    digits.try_fold(first, |number, digit| number.checked_mul(10)?.checked_add(digit?))
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let (&first, others) = digits.split_first()?;
+    let add = |number: u64, &byte: &u8| number.checked_mul(10)?.checked_add(digit(byte)?);
+    others.iter().try_fold(digit(first)?, add)
 }
 
 #[cfg(test)]

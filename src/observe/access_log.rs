@@ -264,9 +264,8 @@ fn milliseconds(time: Duration, out: &mut Vec<u8>) {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     number(micros / 1000, out);
     let rest = micros % 1000;
-    let decimals = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
-    out.push(b'.');
-    out.extend_from_slice(&decimals);
+    let [a, b, c] = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
+    out.extend_from_slice(&[b'.', a, b, c]);
 }
 
 /// The time of day as RFC 3339 with milliseconds; all but these is formatted once a second.

@@ -15,7 +15,6 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use http::header::EXPECT;
 use http::{HeaderValue, Method, Uri, Version};
-use memchr::memchr;
 
 use crate::fields::Fields;
 use crate::head::RequestHead;
@@ -189,7 +188,7 @@ fn read_framing(headers: &Fields, is_old: bool) -> Option<(Decoder, Declared)> {
 
 /// A `#` is a character of a token, but nobody's method.
 fn read_method(method: &str) -> Result<Method, Cause> {
-    if memchr(b'#', method.as_bytes()).is_some() {
+    if method.as_bytes().contains(&b'#') {
         return Err(Cause::BadRequest);
     }
     Method::from_bytes(method.as_bytes()).map_err(|_| Cause::BadRequest)
@@ -200,7 +199,7 @@ fn read_target(head: &Bytes, target: &str) -> Result<Uri, Cause> {
     if target.len() > MAX_TARGET {
         return Err(Cause::TargetTooLong);
     }
-    if memchr(b'#', target.as_bytes()).is_some() {
+    if target.as_bytes().contains(&b'#') {
         return Err(Cause::BadRequest);
     }
     Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| Cause::BadRequest)
