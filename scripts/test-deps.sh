@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs what the tests run besides cargo: nginx, python3 with venv, node, curl, openssl, strace, faketime,
-# valgrind, g++ and git, with apt, and only what is missing. Run again, it does nothing. Not as root, it prints
-# the command instead.
+# Installs what the tests run besides cargo: nginx, python3 with venv, node with npm, curl, openssl, strace,
+# faketime, valgrind, g++ and git, with apt, and only what is missing (not as root, it prints the command
+# instead); and the client libraries of tests/clients, from PyPI and npm. Run again, it does nothing.
 set -eu
+cd "$(dirname "$0")/.."
 
 missing=''
 # need COMMAND PACKAGE: the package is wanted if there is no such command.
@@ -17,7 +18,8 @@ need() {
 need nginx nginx
 need python3 python3
 need node nodejs
-# For judges/differential.py, which has an environment of its own with h11.
+need npm npm
+# For the client libraries, and for judges/differential.py, which has an environment of its own with h11.
 if ! python3 -c 'import ensurepip' 2>/dev/null; then
   echo 'python3 -m venv: missing (package python3-venv)'
   missing="$missing python3-venv"
@@ -56,6 +58,20 @@ oldest() {
     exit 1
   fi
 }
-python3 --version | cut -d' ' -f2 | oldest python3 3 9
+python3 --version | cut -d' ' -f2 | oldest python3 3 10
 node --version | tr -d v | oldest node 18 0
+
+# The libraries are those of the lock files, by their hashes; a copy of the file says what is installed.
+cd tests/clients
+if ! cmp -s requirements.txt .venv/installed.txt; then
+  echo 'Installing tests/clients/requirements.txt'
+  python3 -m venv --clear .venv
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+  cp requirements.txt .venv/installed.txt
+fi
+if ! cmp -s package-lock.json node_modules/installed.json; then
+  echo 'Installing tests/clients/package-lock.json'
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+  cp package-lock.json node_modules/installed.json
+fi
 echo 'The tests have all they need.'

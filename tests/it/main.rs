@@ -8,6 +8,7 @@ mod architecture;
 mod body_limit;
 mod canaries;
 mod catalogue;
+mod clients;
 mod config;
 mod cores;
 mod demo;

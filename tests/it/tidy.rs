@@ -11,8 +11,17 @@ const MAX_LINES: usize = 400;
 const MAX_COLUMNS: usize = 100;
 
 /// Folders that hold nothing of ours.
-const FOREIGN: &[&str] =
-    &["target", ".git", "node_modules", "__pycache__", "corpus", "artifacts", "out", "tls"];
+const FOREIGN: &[&str] = &[
+    "target",
+    ".git",
+    "node_modules",
+    "__pycache__",
+    "corpus",
+    "artifacts",
+    "out",
+    "tls",
+    ".venv",
+];
 
 /// The folder of the repository.
 pub(crate) fn root() -> &'static Path {

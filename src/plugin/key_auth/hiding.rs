@@ -96,14 +96,17 @@ fn what_the_credential_could_not_be_removed_from_is_not_forwarded() {
 
 #[test]
 fn without_hiding_the_request_goes_on_as_it_came() {
-    let settings = "sources = [\"header:X-API-Key\", \"query:api_key\"]";
+    let settings = "sources = ['header:X-API-Key', 'query:api_key', 'cookie:k', 'websocket']";
     let request = "GET /?api_key=K1&b
         x-api-key: K1
         x_api_key: other
+        cookie: k=K1
+        sec-websocket-protocol: bearer, K1
         referer: /?api_key=K1";
     check_hidden(settings, request, request);
     let mut head = head(request);
     assert!(plugin(settings).request(&mut head, &mut cx()).is_continue());
     let sensitive = head.headers.iter().filter(|(_, value)| value.is_sensitive());
-    assert!(sensitive.map(|(name, _)| name).eq(["x-api-key"]));
+    let expected = ["x-api-key", "cookie", "sec-websocket-protocol"];
+    assert!(sensitive.map(|(name, _)| name).eq(expected));
 }
