@@ -1,5 +1,7 @@
 //! Keys files on disk: what they hold, whether they changed, and how they are changed.
 
+pub mod edit;
+mod lock;
 mod replace;
 mod stamp;
 pub mod used;
@@ -37,13 +39,18 @@ impl KeysFile {
         let Contents { bytes, exposed, metadata } =
             files::read_up_to(SIZE_LIMIT, path).map_err(|fault| vec![unreadable(path, fault)])?;
         let (text, invalid) = files::text(bytes);
-        let file = Self { path: path.to_owned(), text, stamp: Stamp::of(&metadata), exposed };
+        let file = Self { exposed, ..Self::of(path.to_owned(), text, Stamp::of(&metadata)) };
         if invalid {
             let end = file.text.len();
             let fault = Fault::at(end..end, "the file is not UTF-8 from here on");
             return Err(file.problems(vec![fault]));
         }
         Ok(file)
+    }
+
+    /// A file that holds this text.
+    fn of(path: PathBuf, text: Zeroizing<String>, stamp: Stamp) -> Self {
+        Self { path, text, stamp, exposed: false }
     }
 
     /// Hands out each record that is right and returns everything that is wrong, as
@@ -70,6 +77,10 @@ impl KeysFile {
     /// What tells the file from what it may become.
     pub fn stamp(&self) -> &Stamp {
         &self.stamp
+    }
+
+    fn text(&self) -> &str {
+        &self.text
     }
 
     fn placed(&self, severity: Severity, faults: Vec<Fault>) -> Vec<Problem> {

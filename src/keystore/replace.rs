@@ -38,6 +38,22 @@ pub(super) fn replace(
     Ok(())
 }
 
+/// Removes what was left of changes to a file that did not come to their end. Only for whoever
+/// keeps all others from changing it.
+pub(super) fn clear(path: &Path) {
+    let prefix = prefix(path.file_name().unwrap_or_default());
+    let entries = std::fs::read_dir(folder_of(path)).into_iter().flatten().flatten();
+    let names = entries.map(|entry| (entry.file_name(), entry.path()));
+    let left = |name: &OsStr| {
+        let (name, prefix) = (name.as_encoded_bytes(), prefix.as_encoded_bytes());
+        name.starts_with(prefix) && name.ends_with(SUFFIX.as_bytes())
+    };
+    for (_, path) in names.filter(|(name, _)| left(name)) {
+        // What cannot be removed harms nobody.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// What the name of a file in the making ends with.
 const SUFFIX: &str = ".tmp";
 

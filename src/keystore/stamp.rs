@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Device, inode, size, time of the last write and of the last change of any kind; each write
 /// changes the last, which nobody can set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
     inode: u64,

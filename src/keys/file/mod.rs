@@ -1,6 +1,7 @@
 //! A keys file as text: each record of it, or everything that is wrong.
 
 mod cut;
+mod edit;
 mod fields;
 mod moment;
 mod value;
@@ -16,7 +17,8 @@ use crate::config::problem::Fault;
 use crate::config::syntax;
 
 pub use self::cut::{around, records};
-pub use self::moment::{OUT_OF_RANGE, is_writable, written as written_moment};
+pub use self::edit::Entry;
+pub use self::moment::{OUT_OF_RANGE, is_writable, moment as moment_of, written as written_moment};
 pub use self::write::write;
 
 /// How many records are read at a time. Each reading costs some allocations of its own, and the

@@ -7,7 +7,7 @@ use toml::value::{Datetime, Offset, Time};
 use crate::config::problem::Fault;
 
 /// The moment that a date-time means.
-pub(super) fn moment(written: &Datetime) -> Result<SystemTime, Fault> {
+pub fn moment(written: &Datetime) -> Result<SystemTime, Fault> {
     let (Some(date), Some(time)) = (written.date, written.time) else {
         return Err(Fault::new("a date needs a time and an offset").help(EXAMPLE));
     };
