@@ -4,10 +4,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use keygate::cli::Console;
 
 fn main() -> ExitCode {
     let arguments = keygate::cli::Arguments::parse();
-    match keygate::cli::run(arguments, &mut std::io::stdout()) {
+    let mut console = Console {
+        input: &mut std::io::stdin(),
+        out: &mut std::io::stdout(),
+        notes: &mut std::io::stderr(),
+    };
+    match keygate::cli::run(arguments, &mut console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // There is nobody to tell when the standard error is closed.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{ConfigPath, Failure};
+use super::{ConfigPath, Failure, table};
 use crate::config::{self, Config, Environment};
 use crate::plan;
 
@@ -33,14 +33,7 @@ fn write_table(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
     let titles = ["LOCATION", "HOST", "METHODS", "PATH", "GUARDED BY", "UPSTREAM"];
     let mut rows = vec![titles.map(str::to_owned)];
     rows.extend(config.locations.iter().filter_map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<_> = (0..titles.len()).map(|column| width(column).unwrap_or(0)).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    table::write(&rows, out)
 }
 
 fn row(table: &config::Table<config::Location>) -> Option<[String; 6]> {

@@ -3,9 +3,11 @@
 pub mod check;
 pub mod demo;
 pub mod keygen;
+pub mod keys;
 pub mod serve;
+mod table;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +38,18 @@ pub enum Command {
     Check(check::Args),
     /// Print new random keys, each with the line to paste into a configuration
     Keygen(keygen::Args),
+    /// Add, list, rotate, revoke and verify the keys of a keys file
+    Keys(keys::Args),
+}
+
+/// The standard streams.
+pub struct Console<'a> {
+    /// What a command reads.
+    pub input: &'a mut dyn Read,
+    /// What it was asked for.
+    pub out: &'a mut dyn Write,
+    /// What else there is to say.
+    pub notes: &'a mut dyn Write,
 }
 
 /// Where the configuration is when nothing is said.
@@ -78,12 +92,14 @@ impl Failure {
     }
 }
 
-/// Runs the command; what it prints goes to `out`.
-pub fn run(arguments: Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+/// Runs the command.
+pub fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
     core_dump::forbid();
+    let out = &mut *console.out;
     match arguments.command {
         Some(Command::Check(args)) => check::run(&args, out),
         Some(Command::Keygen(args)) => keygen::run(&args, out),
+        Some(Command::Keys(args)) => keys::run(&args, console),
         Some(Command::Demo(args)) => demo::run(&args, out),
         Some(Command::Serve(args)) => serve::run(args),
         None => serve::run(arguments.serve),

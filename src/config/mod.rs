@@ -19,6 +19,7 @@ pub(crate) mod syntax;
 pub mod types;
 mod unit;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -72,6 +73,14 @@ impl Config {
             sources,
             findings: Findings::default(),
         }
+    }
+
+    /// The keys files that plugins name.
+    pub(crate) fn keys_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.plugins.iter().filter_map(|table| {
+            let file = table.written.as_ref()?.settings.keys_file()?;
+            Some(self.sources.folder(&table.origin).join(file))
+        })
     }
 
     /// Warns of variables that are there by mistake.

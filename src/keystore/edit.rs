@@ -84,8 +84,8 @@ impl Edit {
     ///
     /// # Errors
     ///
-    /// When that would be wrong, when somebody changed the file meanwhile without asking, or when it
-    /// cannot be written.
+    /// When that would be wrong, when somebody changed the file meanwhile without asking, or when
+    /// it cannot be written.
     pub fn commit(self) -> Result<(), Refusal> {
         let before = self.file.as_ref().map(|file| file.stamp().clone());
         let text = Zeroizing::new(applied(self.text(), &self.changes));

@@ -165,6 +165,11 @@ pub struct Names<'a> {
 pub trait Settings: fmt::Debug + Send + Sync {
     /// Turns the settings into the plugin, or says everything that is wrong with them.
     fn build(&self, site: &mut Site<'_>) -> Result<Built, Vec<Fault>>;
+
+    /// The keys file that they name, looked for from where they stand.
+    fn keys_file(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What a plugin is built among.

@@ -186,20 +186,24 @@ fn said(cause: Cause, style: &ErrorStyle) -> (u16, String) {
 #[test]
 fn every_option_of_every_command_is_on_the_page() {
     let program = Arguments::command();
-    let commands: Vec<_> = program.get_subcommands().collect();
-    for command in &commands {
-        let heading = format!("### `keygate {}`", command.get_name());
-        let options = command.get_arguments().map(|option| {
-            let value = option.get_value_names().map(|names| names[0].to_string());
+    let commands = commands(&program);
+    for (name, command) in &commands {
+        let heading = format!("### `keygate {name}`");
+        let options = command.get_arguments().filter(|option| !option.is_hide_set());
+        let options = options.map(|option| {
+            let names = option.get_value_names().filter(|_| option.get_action().takes_values());
+            let value = names.map(|names| names[0].to_string());
             let name = match (option.get_long(), option.get_short()) {
                 (Some(long), _) => format!("--{long}"),
                 (None, Some(short)) => format!("-{short}"),
-                (None, None) => panic!("{heading}: an argument without a name"),
+                // An argument is named by what it stands for.
+                (None, None) => String::new(),
             };
             let variable = option.get_env().map(|name| name.to_string_lossy().into_owned());
             let default = option.get_default_values().first().map(|value| value.to_string_lossy());
             let shown = default.map(String::from).or_else(|| said_default(option));
-            [format!("{name} {}", value.unwrap_or_default()), variable.unwrap_or_default()]
+            let option = format!("{name} {}", value.unwrap_or_default()).trim().to_owned();
+            [option, variable.unwrap_or_default()]
                 .into_iter()
                 .chain([shown.unwrap_or_default()])
                 .collect::<Vec<_>>()
@@ -212,6 +216,38 @@ fn every_option_of_every_command_is_on_the_page() {
     assert_eq!(headings.count(), commands.len(), "the page has other commands");
     let usage = PAGE.lines().filter(|line| line.starts_with("keygate ")).count();
     assert_eq!(usage, commands.len(), "the overview has other commands");
+}
+
+/// The commands that do something, each with its whole name.
+fn commands(program: &clap::Command) -> Vec<(String, &clap::Command)> {
+    let commands = program.get_subcommands().flat_map(|command| {
+        let name = command.get_name();
+        let below = command.get_subcommands();
+        let below: Vec<_> =
+            below.map(|below| (format!("{name} {}", below.get_name()), below)).collect();
+        if below.is_empty() { vec![(name.to_owned(), command)] } else { below }
+    });
+    commands.collect()
+}
+
+/// What is said of a record with an unknown name in it: the names that are known.
+#[track_caller]
+fn known_in_record(record: &str) -> BTreeSet<String> {
+    let faults = keygate::keys::file::parse(&format!("[[key]]\n{record}"), |_| ());
+    let mut listed = faults.iter().filter_map(|fault| fault.help.as_deref());
+    let listed = listed.find_map(|help| help.strip_prefix("expected one of "));
+    let names = listed.unwrap_or_else(|| panic!("{record}: {faults:?}")).split(", ");
+    names.map(|name| name.trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn every_field_of_a_keys_file_is_on_the_page() {
+    let unknown = format!("{UNKNOWN} = 1");
+    assert_eq!(named("## Keys file"), known_in_record(&unknown));
+    for table in ["limits", "previous"] {
+        let heading = format!("### The table `{table}`");
+        assert_eq!(named(&heading), known_in_record(&format!("{table} = {{ {unknown} }}")));
+    }
 }
 
 /// A default that stands in the text of the help: `[default: X]`, unless it is a sentence.

@@ -39,6 +39,10 @@ const KEY_LIMIT: usize = 4096;
 type Checked<T> = Result<T, Vec<Fault>>;
 
 impl Settings for KeyAuthSettings {
+    fn keys_file(&self) -> Option<&str> {
+        self.keys_file.as_ref().map(|file| file.get_ref().as_str())
+    }
+
     fn build(&self, site: &mut Site<'_>) -> Result<Built, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut warnings = Vec::new();
