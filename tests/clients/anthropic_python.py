@@ -14,7 +14,8 @@ if sys.argv[1] == "stream":
             print(word, flush=True)
 else:
     try:
-        print(client.messages.create(**question).content[0].text)
+        for _ in sys.argv[1:]:
+            print(client.messages.create(**question).content[0].text)
     except APIStatusError as error:
         print(type(error).__name__, error.status_code, error.body["error"]["code"], error.body["request_id"])
         print(error.body["error"]["message"])

@@ -17,7 +17,9 @@ if (process.argv[2] === "stream") {
   }
 } else {
   try {
-    console.log((await ask()).choices[0].message.content);
+    for (const _ of process.argv.slice(2)) {
+      console.log((await ask()).choices[0].message.content);
+    }
   } catch (error) {
     if (!(error instanceof APIError)) throw error;
     console.log(error.constructor.name, error.status, error.code, error.requestID);

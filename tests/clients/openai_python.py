@@ -17,7 +17,8 @@ if sys.argv[1] == "stream":
         print(event.choices[0].delta.content, flush=True)
 else:
     try:
-        print(ask().choices[0].message.content)
+        for _ in sys.argv[1:]:
+            print(ask().choices[0].message.content)
     except APIStatusError as error:
         print(type(error).__name__, error.status_code, error.code, error.request_id)
         print(error.body["message"])

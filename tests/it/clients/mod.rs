@@ -5,13 +5,36 @@ mod program;
 mod provider;
 mod sdks;
 
-use crate::support::reference::{one_location, upstream};
+use keygate::keys::digest::Digest;
+
+use crate::support::reference::{K1, K2, K3, K4, upstream};
 use crate::support::{Gate, Origin};
 
-/// A gate with the key `K1` that a provider's clients can talk to.
+/// The key that the provider knows, and no client.
+const PROVIDERS: &str = "sk-provider-5d41402abc4b2a76b9719d911017c592";
+
+/// A gate for a provider's clients. Their key is swapped for the provider's; `K1` may do
+/// everything, `K2` may only read, `K3` has a quota of one request a day, `K4` a rate.
 #[track_caller]
 fn guarding(provider: &Origin) -> Gate {
-    let sources =
-        "sources = [\"bearer\", \"header:x-api-key\", \"websocket\"]\nerrors = \"json\"\n";
-    Gate::on(&(upstream(provider) + &one_location(sources, "")))
+    let hash = |key: &str| Digest::of(key.as_bytes()).written();
+    let records = [
+        ("all", K1, ""),
+        ("reader", K2, "methods = [\"GET\"]"),
+        ("quota", K3, "limits = { requests = \"1/1d\" }"),
+        ("rate", K4, "limits = { rate = \"1/3s\" }"),
+    ]
+    .map(|(id, key, rules)| format!("[[key]]\nid = \"{id}\"\nhash = \"{}\"\n{rules}\n", hash(key)));
+    let config = format!(
+        "{}[plugins.key-auth]\nsources = [\"bearer\", \"header:x-api-key\", \"websocket\"]\n\
+         keys_file = \"keys.toml\"\nhide_credentials = true\nerrors = \"json\"\n\
+         [plugins.request-headers.set]\nAuthorization = \"Bearer {PROVIDERS}\"\n\
+         X-Api-Key = \"{PROVIDERS}\"\n\
+         [locations.all]\npath = \"/\"\nupstream = \"rec\"\n\
+         plugins = [\"key-auth\", \"request-headers\"]\n[server]\nlisten = \"127.0.0.1:0\"\n",
+        upstream(provider)
+    );
+    let mut gate = Gate::with(&[("keygate.toml", &config), ("keys.toml", &records.concat())]);
+    gate.secret(PROVIDERS);
+    gate
 }

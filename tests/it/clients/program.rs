@@ -21,12 +21,12 @@ impl Program {
     /// Starts a program that is to do this at this gate, with this key. It finds both where the
     /// libraries look for them.
     #[track_caller]
-    pub(super) fn start(file: &str, task: &str, gate: &Gate, key: &str) -> Self {
+    pub(super) fn start(file: &str, tasks: &[&str], gate: &Gate, key: &str) -> Self {
         let python = [FOLDER, "/.venv/bin/python"].concat();
         let interpreter = if file.ends_with(".py") { &python } else { "node" };
         let url = format!("http://{}", gate.address);
         let mut command = Command::new(interpreter);
-        command.args([file, task]).current_dir(FOLDER).env_clear();
+        command.arg(file).args(tasks).current_dir(FOLDER).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs([("OPENAI_BASE_URL", &*format!("{url}/v1")), ("OPENAI_API_KEY", key)]);
         command.envs([("ANTHROPIC_BASE_URL", &*url), ("ANTHROPIC_API_KEY", key)]);

@@ -1,21 +1,27 @@
 //! OpenAI's SDKs for Python and JavaScript, and Anthropic's for Python.
 
-use super::guarding;
 use super::program::Program;
 use super::provider::{WORDS, provider};
-use crate::support::reference::{K1, KEYS};
-use crate::support::{Canaries, Gate, Signal};
+use super::{PROVIDERS, guarding};
+use crate::support::reference::{K1, K2, K3, K4, KEYS};
+use crate::support::{Canaries, Gate, Signal, wait_until};
 
 const SDKS: [&str; 3] = ["openai_python.py", "openai_node.mjs", "anthropic_python.py"];
 
+/// What each of them asks for, and gets as a whole.
+const WHOLE: &str = "one two three";
+
 #[test]
-fn an_answer_arrives_and_the_key_goes_no_further_than_the_gate() {
+fn an_answer_arrives_and_the_providers_key_goes_on_instead_of_the_callers() {
     let provider = provider(Signal::new());
     let gate = guarding(&provider);
     for sdk in SDKS {
-        assert_eq!(Program::start(sdk, "ask", &gate, K1).prints(), "one two three", "{sdk}");
-        let leak = Canaries::of(&KEYS).found_in(&provider.last().bytes());
-        assert_eq!(leak, None, "{sdk}");
+        assert_eq!(Program::start(sdk, &["ask"], &gate, K1).prints(), WHOLE, "{sdk}");
+        let arrived = provider.last();
+        assert_eq!(Canaries::of(&KEYS).found_in(&arrived.bytes()), None, "{sdk}");
+        let bearer = format!("Bearer {PROVIDERS}");
+        assert_eq!(arrived.head.values("authorization"), [bearer], "{sdk}");
+        assert_eq!(arrived.head.values("x-api-key"), [PROVIDERS], "{sdk}");
     }
 }
 
@@ -25,7 +31,7 @@ fn every_word_is_seen_before_the_next_is_said() {
     let provider = provider(next.clone());
     let gate = guarding(&provider);
     for sdk in SDKS {
-        let program = Program::start(sdk, "stream", &gate, K1);
+        let program = Program::start(sdk, &["stream"], &gate, K1);
         for (number, word) in (1..).zip(WORDS) {
             next.give();
             assert_eq!(program.line(number), word, "{sdk}");
@@ -34,26 +40,65 @@ fn every_word_is_seen_before_the_next_is_said() {
     }
 }
 
-/// What an SDK makes of a refusal: its exception, status and code, and the sentence. The id of the
-/// request is in the access log.
+/// The statuses that the gate has answered with, in order.
+fn statuses(gate: &Gate) -> Vec<String> {
+    let lines = gate.stdout.lines().into_iter();
+    lines.filter_map(|line| line.split(' ').nth(4).map(str::to_owned)).collect()
+}
+
+/// What every SDK makes of a refusal: an exception with status and code, and the sentence. The id
+/// of the request is in the access log. It is sent once.
 #[track_caller]
-fn check_refused(sdk: &str, (gate, key): (&Gate, &str), expected: (&str, &str)) {
-    let printed = Program::start(sdk, "ask", gate, key).prints();
-    let (exception, sentence) = printed.split_once('\n').expect("two lines");
-    let (exception, id) = exception.rsplit_once(' ').expect("several words");
-    assert_eq!((exception, sentence), expected, "{sdk}");
-    let logged = format!("id={id}");
-    gate.stdout.wait_for(&logged, |line| line.ends_with(&logged));
+fn check_refused(gate: &Gate, key: &str, exception: &str, sentence: &str) {
+    for sdk in SDKS {
+        let before = statuses(gate).len();
+        let printed = Program::start(sdk, &["ask"], gate, key).prints();
+        let (first, second) = printed.split_once('\n').unwrap_or_else(|| panic!("{printed}"));
+        let (first, id) = first.rsplit_once(' ').expect("several words");
+        assert_eq!((first, second), (exception, sentence), "{sdk}");
+        let logged = format!("id={id}");
+        gate.stdout.wait_for(&logged, |line| line.ends_with(&logged));
+        assert_eq!(statuses(gate).len(), before + 1, "{sdk}: {}", gate.stdout.text());
+    }
 }
 
 #[test]
-fn a_wrong_key_is_an_authentication_error_that_is_not_tried_again() {
+fn a_wrong_key_is_an_authentication_error() {
     let provider = provider(Signal::new());
     let gate = guarding(&provider);
-    let expected = ("AuthenticationError 401 invalid_api_key", "Key auth fail");
-    for (count, sdk) in (1..).zip(SDKS) {
-        check_refused(sdk, (&gate, "wrong"), expected);
-        assert_eq!(gate.stdout.text().matches(" 401 ").count(), count, "{sdk}");
-    }
+    check_refused(&gate, "wrong", "AuthenticationError 401 invalid_api_key", "Key auth fail");
     assert_eq!(provider.connections(), 0);
+}
+
+#[test]
+fn what_a_key_may_not_do_is_an_error_of_permission() {
+    let provider = provider(Signal::new());
+    let gate = guarding(&provider);
+    check_refused(&gate, K2, "PermissionDeniedError 403 key_not_allowed", "Key not allowed");
+    assert_eq!(provider.connections(), 0);
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_an_error_of_its_own_and_is_not_tried_again() {
+    let provider = provider(Signal::new());
+    let gate = guarding(&provider);
+    assert_eq!(Program::start(SDKS[0], &["ask"], &gate, K3).prints(), WHOLE);
+    check_refused(&gate, K3, "RateLimitError 429 quota_exceeded", "Quota exceeded");
+    assert_eq!(provider.count(), 1);
+}
+
+#[test]
+fn what_comes_too_soon_is_sent_again_when_it_may() {
+    let provider = provider(Signal::new());
+    let gate = guarding(&provider);
+    for sdk in SDKS {
+        let before = statuses(&gate).len();
+        let printed = Program::start(sdk, &["ask", "ask"], &gate, K4).prints();
+        assert_eq!(printed, [WHOLE, WHOLE].join("\n"), "{sdk}");
+        let all = || statuses(&gate).split_off(before);
+        let count = |status: &str| all().iter().filter(|found| *found == status).count();
+        wait_until("both answers are logged", || count("200") == 2);
+        let refused = count("429");
+        assert!(refused > 0 && refused + 2 == all().len(), "{sdk}: {:?}", all());
+    }
 }
