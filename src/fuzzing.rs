@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::fields::Fields;
-use crate::forward::headers::{Framing, Passage, asks_for_websocket, client_address, write_head};
+use crate::forward::headers::{
+    Framing, Passage, Sender, asks_for_websocket, client_address, write_head,
+};
 use crate::head::{RequestHead, ResponseHead};
 use crate::http1::body::{Decoded, Decoder};
 use crate::http1::lines::Lines;
@@ -42,11 +44,13 @@ pub fn pass(
     let (peer_value, client_value) = (peer.and_then(value), client.and_then(value));
     let passage = Passage {
         trusted: is_trusted,
-        peer: peer_value.as_ref(),
-        client: client_value.as_ref(),
+        sender: Sender {
+            peer: peer_value.as_ref(),
+            client: client_value.as_ref(),
+            names: None,
+            request_id: b"id",
+        },
         host: host.value(),
-        request_id: b"id",
-        names: None,
         framing: Framing::None,
         websocket: asks_for_websocket(&head, Framing::None),
         expects_continue: false,

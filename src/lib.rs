@@ -2,17 +2,18 @@
 //!
 //! The modules in reading order. What the operator wrote, [`config`], is compiled into what the
 //! gate does, [`plan`], at start and at each [`reload`]. A `server` accepts connections on one
-//! thread a core, and gives each request to the `pipeline`: `screen` refuses what could be read in
-//! two ways, [`route`] chooses a location, its [`plugin`]s let the request go on or answer it with
-//! a [`reply`], and `forward` sends it to an `upstream` and the `answer` back; what they hand on is
-//! a [`head`] with its [`fields`]. [`keys`] and [`query`] are the pure parts of authentication,
-//! [`keystore`] is where files of keys are;
+//! thread a core, and gives each request to the `pipeline`. It `decide`s: `screen` refuses what
+//! could be read in two ways, [`route`] chooses a location, its [`plugin`]s let the request go on
+//! or answer it with a [`reply`]. Then `forward` sends it to an `upstream` and the `answer` back;
+//! what they hand on is a [`head`] with its [`fields`]. [`keys`] and [`query`] are the pure parts
+//! of authentication, [`keystore`] is where files of keys are;
 //! [`observe`] is what can be seen from outside.
 
 mod answer;
 pub mod cli;
 pub mod config;
 mod core_dump;
+mod decide;
 mod edit;
 pub mod fields;
 mod forward;

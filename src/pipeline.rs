@@ -1,7 +1,6 @@
 //! One request from start to finish. Every request comes through here, upgrades included, and the
 //! order of the lines is the order of the world.
 
-use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,32 +10,20 @@ use http::header::{CONNECTION, DATE};
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::answer::Answer;
+use crate::decide::{Admitted, Arrival, decide};
 use crate::fields::Fields;
-use crate::forward::{self, Rest, headers};
+use crate::forward::{self, Rest};
 use crate::head::{RequestHead, ResponseHead};
-use crate::headers::X_REQUEST_ID;
 use crate::observe::record::Record;
 use crate::observe::request_id::RequestId;
-use crate::plan::{InFlight, Location};
+use crate::plan::InFlight;
 use crate::plugin::{Cx, Grant};
 use crate::reply::{Asked, Cause, ErrorStyle, Reply};
-use crate::route::Choice;
-use crate::screen::{self, Host};
 use crate::server::connection::Client;
 use crate::server::h1::head::Refusal;
 use crate::server::h1::input::ClientBody;
 use crate::server::tunnel::Tunnel;
 use crate::server::worker::{Served, Worker};
-
-/// A request that may go on.
-pub(crate) struct Admitted {
-    /// Whether the peer's `X-Forwarded-*` are believed.
-    pub(crate) trusted: bool,
-    /// Whom the request is for.
-    pub(crate) host: Host,
-    /// What the steps told one another.
-    pub(crate) cx: Cx,
-}
 
 /// What comes of a request.
 pub(crate) enum Outcome<F> {
@@ -132,53 +119,26 @@ async fn pass(
     Ok((response, rest))
 }
 
-/// Screens, routes and authenticates: whatever is not let through here reaches no upstream.
+/// Decides, and takes the request's place among those of its location.
 fn admit(
     client: &Client,
     served: &Rc<Served>,
     head: &mut RequestHead,
     record: &mut Record,
 ) -> Result<Admitted, Reply> {
-    let plan = &served.plan;
-    let trusted = plan.trusted.trusts(client.peer);
-    let host = screen::check(head).map_err(Reply::closing)?;
-    screen::disown(&mut head.headers, trusted);
-    let address = headers::client_address(&head.headers, client.peer, &plan.trusted);
-    if address != client.peer {
-        record.client = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
+    let now = record.begun();
+    let arrival = Arrival { peer: client.peer, now, wall: client.worker.clock.wall_at(now) };
+    let mut admitted = decide(&served.plan, arrival, head, record)?;
+    if let Some(grant) = admitted.cx.grant.take() {
+        hold(client, served, &admitted.cx, *grant);
     }
-
-    let (name, path) = (host.name(), head.uri.path());
-    let (location, also) = match plan.router.choose(&head.method, name, path) {
-        Choice::Location { index, also } => (index, also),
-        Choice::Nowhere => return Err(Reply::from(Cause::NotFound)),
-        Choice::Ambiguous => return Err(Reply::closing(Cause::BadRequest)),
-    };
-    let alike =
-        |other: Option<Method>| plan.router.guards_alike(location, other.as_ref(), name, path);
-    if plan.router.has_methods() && !screen::other_methods(&head.headers).all(alike) {
-        return Err(Reply::closing(Cause::BadRequest));
-    }
-    record.location = Some(location);
-
-    let wall = client.worker.clock.wall_at(record.begun());
-    let mut cx = Cx { location, also, ..Cx::new(address, record.begun(), wall) };
-    let decided = decide(&plan.locations[location], head, &mut cx);
-    record.key = cx.key;
-    record.places = std::mem::take(&mut cx.places);
-    if let ControlFlow::Break(reply) = decided {
-        return Err(reply);
-    }
-    if let Some(grant) = cx.grant.take() {
-        hold(client, served, &cx, *grant);
-    }
-    record.processing = match &plan.locations[location].max_processing {
+    record.processing = match &served.plan.locations[admitted.cx.location].max_processing {
         Some(in_flight) => {
             Some(Processing::enter(in_flight).ok_or(Reply::from(Cause::Overloaded))?)
         }
         None => None,
     };
-    Ok(Admitted { trusted, host, cx })
+    Ok(admitted)
 }
 
 /// Lets the request last as long as what it was let through with.
@@ -187,14 +147,6 @@ fn hold(client: &Client, served: &Rc<Served>, cx: &Cx, grant: Grant) {
     // No plugin is without a name; one of none would know no key.
     let name = name.unwrap_or_default();
     client.granted.hold(grant, name, Rc::clone(served), &client.worker, &client.deadlines);
-}
-
-/// Asks the plugins, one after the other.
-fn decide(location: &Location, head: &mut RequestHead, cx: &mut Cx) -> ControlFlow<Reply> {
-    location.plugins.iter().enumerate().try_for_each(|(step, plugin)| {
-        cx.step = step;
-        plugin.request(head, cx)
-    })
 }
 
 /// Holds the pause before a reply, and says which reply it is then.
@@ -259,8 +211,7 @@ pub(crate) fn refuse(client: &Client, refusal: Refusal) -> Answered {
 
 /// The id that a trusted proxy sent, or a new one.
 fn request_id(worker: &Worker, headers: &Fields, trusted: bool) -> RequestId {
-    let sent = if trusted { headers.get(&X_REQUEST_ID) } else { None };
-    sent.and_then(RequestId::sent).unwrap_or_else(|| worker.request_id())
+    RequestId::of(headers, trusted).unwrap_or_else(|| worker.request_id())
 }
 
 /// A place among the concurrent requests of a location, left when it is dropped.

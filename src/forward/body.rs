@@ -175,14 +175,15 @@ impl Body for RequestBody {
     }
 }
 
-/// How a body that came in is framed when it goes on.
-pub(crate) fn framing(headers: &Fields, body: &ClientBody) -> Framing {
-    if body.is_end_stream() {
+/// How a body that came in is framed when it goes on; `left` is how long it is, if that was said.
+pub(crate) fn framing(headers: &Fields, left: Option<u64>) -> Framing {
+    match left {
         // A length of 0 is said as it was: some origins ask for it with a POST.
-        let length = headers.contains(&CONTENT_LENGTH).then_some(Framing::Length(0));
-        return length.unwrap_or(Framing::None);
+        Some(0) if headers.contains(&CONTENT_LENGTH) => Framing::Length(0),
+        Some(0) => Framing::None,
+        Some(length) => Framing::Length(length),
+        None => Framing::Chunked,
     }
-    body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)
 }
 
 fn filter_trailers(frame: Frame<Bytes>, served: &Served) -> Frame<Bytes> {

@@ -6,8 +6,9 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, Version};
 
+use crate::decide::Admitted;
 use crate::fields::Fields;
 use crate::head::{RequestHead, ResponseHead};
 use crate::headers::{
@@ -37,26 +38,52 @@ impl Framing {
     }
 }
 
-/// What a head needs to know beyond the request itself.
-pub(crate) struct Passage<'a> {
-    /// Whether the peer's `X-Forwarded-*` are believed.
-    pub(crate) trusted: bool,
+/// Who sends a request, and by which name it goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender<'a> {
     /// Who connected, as it stands in `X-Forwarded-For`; none on a unix socket.
     pub(crate) peer: Option<&'a HeaderValue>,
     /// The client, as it stands in `X-Real-IP`.
     pub(crate) client: Option<&'a HeaderValue>,
-    /// The `Host` that the client asked for.
-    pub(crate) host: Option<&'a HeaderValue>,
-    /// The name of the request in everybody's logs.
-    pub(crate) request_id: &'a [u8],
     /// The names of the key, if it has any.
     pub(crate) names: Option<Names<'a>>,
+    /// The name of the request in everybody's logs.
+    pub(crate) request_id: &'a [u8],
+}
+
+/// What a head needs to know beyond the request itself.
+pub(crate) struct Passage<'a> {
+    /// Whether the peer's `X-Forwarded-*` are believed.
+    pub(crate) trusted: bool,
+    /// Who sends it.
+    pub(crate) sender: Sender<'a>,
+    /// The `Host` that the client asked for.
+    pub(crate) host: Option<&'a HeaderValue>,
     /// How the body is framed.
     pub(crate) framing: Framing,
     /// Whether this asks for a WebSocket.
     pub(crate) websocket: bool,
     /// Whether the client waits for `100 Continue`.
     pub(crate) expects_continue: bool,
+}
+
+impl<'a> Passage<'a> {
+    /// That of a request which may go on.
+    pub(crate) fn of(
+        head: &RequestHead,
+        admitted: &'a Admitted,
+        sender: Sender<'a>,
+        framing: Framing,
+    ) -> Self {
+        Self {
+            trusted: admitted.trusted,
+            sender,
+            host: admitted.host.value(),
+            framing,
+            websocket: asks_for_websocket(head, framing),
+            expects_continue: expects_continue(head, framing),
+        }
+    }
 }
 
 /// Writes the head of the request that goes upstream. The client's fields keep their order; those
@@ -99,7 +126,7 @@ pub(crate) fn write_head(
         field(&EXPECT, b"100-continue");
     }
     forwarded(&mut field, &head.headers, passage);
-    if let Some(names) = passage.names {
+    if let Some(names) = passage.sender.names {
         for (name, value) in
             [(X_CONSUMER_USERNAME, names.consumer), (X_CREDENTIAL_IDENTIFIER, names.id)]
         {
@@ -142,7 +169,7 @@ fn is_own(name: &HeaderName, framing: Framing) -> bool {
 /// otherwise keygate is the first that the client met.
 fn forwarded(field: &mut impl FnMut(&HeaderName, &[u8]), came: &Fields, passage: &Passage<'_>) {
     let said = |name| if passage.trusted { came.get(&name) } else { None };
-    match (said(X_FORWARDED_FOR), passage.peer) {
+    match (said(X_FORWARDED_FOR), passage.sender.peer) {
         (None, None) => {}
         (None, Some(peer)) => field(&X_FORWARDED_FOR, peer.as_bytes()),
         (Some(_), peer) => {
@@ -157,10 +184,10 @@ fn forwarded(field: &mut impl FnMut(&HeaderName, &[u8]), came: &Fields, passage:
     if let Some(host) = said(X_FORWARDED_HOST).or(passage.host) {
         field(&X_FORWARDED_HOST, host.as_bytes());
     }
-    if let Some(client) = passage.client {
+    if let Some(client) = passage.sender.client {
         field(&X_REAL_IP, client.as_bytes());
     }
-    field(&X_REQUEST_ID, passage.request_id);
+    field(&X_REQUEST_ID, passage.sender.request_id);
 }
 
 /// The client's address: the peer's, or, where the peer is a trusted proxy, the last address of
@@ -218,6 +245,15 @@ pub(crate) fn host_sent<'a>(
 /// Whether a request asks for a WebSocket, and has no body.
 pub(crate) fn asks_for_websocket(head: &RequestHead, framing: Framing) -> bool {
     headers::asks_for_websocket(head) && framing.is_empty()
+}
+
+fn expects_continue(head: &RequestHead, framing: Framing) -> bool {
+    !framing.is_empty()
+        && head.version == Version::HTTP_11
+        && head
+            .headers
+            .get(&EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Makes the head of an upstream's response fit for the client.

@@ -11,15 +11,16 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use http::header::{EXPECT, UPGRADE};
+use http::header::UPGRADE;
 use http::{Method, StatusCode, Version};
+use http_body::Body;
 
 use self::body::{BodyError, RequestBody, UpstreamBody};
-use self::headers::{Framing, Passage};
+use self::headers::{Framing, Passage, Sender};
+use crate::decide::Admitted;
 use crate::head::{RequestHead, ResponseHead};
 use crate::headers::lists;
 use crate::observe::record::Record;
-use crate::pipeline::Admitted;
 use crate::reply::{Cause, Reply};
 use crate::server::clock::Wait;
 use crate::server::connection::Client;
@@ -50,26 +51,18 @@ pub(crate) async fn send(
     record: &mut Record,
 ) -> Result<(ResponseHead, Rest), Reply> {
     let location = &served.plan.locations[admitted.cx.location];
-    let framing = body::framing(&head.headers, &body);
-    if let (Framing::Length(length), Some(limit)) = (framing, location.max_body)
-        && length > limit
-    {
-        return Err(Reply::closing(Cause::PayloadTooLarge));
-    }
+    let framing = body::framing(&head.headers, body.size_hint().exact());
+    fits(location.max_body, framing)?;
     record.sent = Some(Instant::now());
     let record = &*record;
-    let expects_continue = expects_continue(head, framing);
-    let passage = Passage {
-        trusted: admitted.trusted,
+    let sender = Sender {
         peer: client.peer_value.as_ref(),
         client: record.client.as_ref(),
-        host: admitted.host.value(),
-        request_id: record.request_id().as_bytes(),
         names: record.names(),
-        framing,
-        websocket: headers::asks_for_websocket(head, framing),
-        expects_continue,
+        request_id: record.request_id().as_bytes(),
     };
+    let passage = Passage::of(head, admitted, sender, framing);
+    let expects_continue = passage.expects_continue;
     let mut body = if framing.is_empty() {
         RequestBody::none()
     } else {
@@ -93,6 +86,16 @@ pub(crate) async fn send(
             Err(failure) => body = again(failure, lease, connections, head, framing)?,
         }
         fresh = true;
+    }
+}
+
+/// Refuses a body that says that it is longer than its location allows.
+pub(crate) fn fits(max_body: Option<u64>, framing: Framing) -> Result<(), Reply> {
+    match (framing, max_body) {
+        (Framing::Length(length), Some(limit)) if length > limit => {
+            Err(Reply::closing(Cause::PayloadTooLarge))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -204,13 +207,4 @@ fn accept(
     }
     let body = UpstreamBody::new(lease, version, Rc::clone(client), Rc::clone(served));
     Ok((head, Rest::Body(body)))
-}
-
-fn expects_continue(head: &RequestHead, framing: Framing) -> bool {
-    !framing.is_empty()
-        && head.version == Version::HTTP_11
-        && head
-            .headers
-            .get(&EXPECT)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

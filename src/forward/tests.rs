@@ -54,11 +54,13 @@ fn check_sent(request: &str, change: impl Fn(&mut Passage<'_>), expected: &str) 
     let [peer, client, host, id] = [peer, client, host, id].map(HeaderValue::from_static);
     let mut passage = Passage {
         trusted: false,
-        peer: Some(&peer),
-        client: Some(&client),
+        sender: Sender {
+            peer: Some(&peer),
+            client: Some(&client),
+            names: Some(Names { id: "al-1", consumer: "al" }),
+            request_id: id.as_bytes(),
+        },
         host: Some(&host),
-        request_id: id.as_bytes(),
-        names: Some(Names { id: "al-1", consumer: "al" }),
         framing: Framing::None,
         websocket: false,
         expects_continue: false,
@@ -182,7 +184,8 @@ fn what_a_trusted_proxy_said_is_added_to() {
     );
     check_sent("GET /", |passage| passage.trusted = true, &own("10.0.0.1", "http", "a.test:80"));
     let on_a_unix_socket = |passage: &mut Passage<'_>| {
-        *passage = Passage { trusted: true, peer: None, client: None, host: None, ..*passage };
+        let sender = Sender { peer: None, client: None, ..passage.sender };
+        *passage = Passage { trusted: true, sender, host: None, ..*passage };
     };
     check_sent(came, on_a_unix_socket, &{
         let own = own("a, b, c", "https", "b.test");

@@ -1,6 +1,7 @@
 //! What is known about one request, written to the access log when its response ends, however it
 //! ends.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -8,9 +9,10 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 
 use super::access_log::Line;
 use super::request_id::RequestId;
+use crate::decide::Witness;
 use crate::limit::places::Place;
 use crate::pipeline::Processing;
-use crate::plugin::{Authenticated, Names};
+use crate::plugin::{Authenticated, Cx, Names};
 use crate::server::worker::{Served, Worker};
 
 /// The status of a request whose client left before it was answered, as nginx writes it.
@@ -87,6 +89,21 @@ impl Record {
     /// Counts bytes of the response's body.
     pub(crate) fn add_bytes(&mut self, count: u64) {
         self.bytes += count;
+    }
+}
+
+impl Witness for Record {
+    fn comes_from(&mut self, client: Option<IpAddr>) {
+        self.client = client.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
+    }
+
+    fn located(&mut self, location: usize) {
+        self.location = Some(location);
+    }
+
+    fn decided(&mut self, cx: &mut Cx) {
+        self.key = cx.key;
+        self.places = std::mem::take(&mut cx.places);
     }
 }
 

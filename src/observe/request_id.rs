@@ -2,6 +2,9 @@
 
 use http::HeaderValue;
 
+use crate::fields::Fields;
+use crate::headers::X_REQUEST_ID;
+
 /// Either a new name or the one that a trusted proxy sent.
 #[derive(Clone, Debug)]
 pub(crate) enum RequestId {
@@ -32,8 +35,14 @@ impl RequestId {
         Self::New(digits)
     }
 
+    /// The name that a trusted proxy sent with a request.
+    pub(crate) fn of(headers: &Fields, trusted: bool) -> Option<Self> {
+        let sent = if trusted { headers.get(&X_REQUEST_ID) } else { None };
+        sent.and_then(Self::sent)
+    }
+
     /// A name that was sent, if it can stand in a log line and in a header field as it is.
-    pub(crate) fn sent(value: &HeaderValue) -> Option<Self> {
+    fn sent(value: &HeaderValue) -> Option<Self> {
         const MAX_LENGTH: usize = 128;
         let id = value.as_bytes();
         let fits = (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
