@@ -15,6 +15,7 @@ pub mod config;
 mod core_dump;
 mod decide;
 mod edit;
+pub mod explain;
 pub mod fields;
 mod forward;
 #[cfg(fuzzing)]

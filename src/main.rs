@@ -17,7 +17,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // There is nobody to tell when the standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{}", failure.message.trim_end());
+            let message = failure.message.trim_end();
+            if !message.is_empty() {
+                let _ = writeln!(std::io::stderr(), "{message}");
+            }
             ExitCode::from(failure.code)
         }
     }

@@ -41,6 +41,19 @@ pub(crate) fn check(head: &RequestHead) -> Result<Host, Cause> {
     check_authority(&head.uri, host)
 }
 
+/// What [`check`] refuses of a request, in words; it is asked after it did.
+pub(crate) fn refused_part(head: &RequestHead) -> &'static str {
+    if check_method(&head.method).is_err() {
+        "the method is one that no origin gets to see"
+    } else if check_target(head).is_err() {
+        "the target is neither a path nor an http URL, or holds bytes beyond ASCII"
+    } else if check_framing(&head.headers).is_err() {
+        "Transfer-Encoding says something else than `chunked`"
+    } else {
+        "Host is missing, repeated, no host, or not the one that the target names"
+    }
+}
+
 fn check_method(method: &Method) -> Result<(), Cause> {
     match *method {
         Method::CONNECT | Method::TRACE => Err(Cause::MethodNotAllowed),

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod explain;
 pub mod keygen;
 pub mod keys;
 pub mod serve;
@@ -36,6 +37,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Validate a configuration: print who guards what, or every error at once
     Check(check::Args),
+    /// Say what the gate would do with one request, and why
+    Explain(explain::Args),
     /// Print new random keys, each with the line to paste into a configuration
     Keygen(keygen::Args),
     /// Add, list, rotate, revoke and verify the keys of a keys file
@@ -86,6 +89,16 @@ impl Failure {
         Self { code: 1, message: message.into() }
     }
 
+    /// The command line is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    /// Everything has been said already.
+    pub fn silent(code: u8) -> Self {
+        Self { code, message: String::new() }
+    }
+
     /// Something outside went wrong, such as a port in use.
     pub fn runtime(message: impl Into<String>) -> Self {
         Self { code: 3, message: message.into() }
@@ -98,6 +111,7 @@ pub fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failur
     let out = &mut *console.out;
     match arguments.command {
         Some(Command::Check(args)) => check::run(&args, out),
+        Some(Command::Explain(args)) => explain::run(&args, out),
         Some(Command::Keygen(args)) => keygen::run(&args, out),
         Some(Command::Keys(args)) => keys::run(&args, console),
         Some(Command::Demo(args)) => demo::run(&args, out),

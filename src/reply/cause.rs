@@ -71,7 +71,7 @@ impl Cause {
     }
 
     /// What a person reads.
-    pub(super) fn sentence(self) -> &'static str {
+    pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::BadRequest => "Bad request",
             Self::MethodNotAllowed => "Method not allowed",

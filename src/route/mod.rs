@@ -8,12 +8,14 @@ mod readings;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use http::Method;
 
 use pattern::Look;
 pub use pattern::{CaseRegex, HostPattern, Literal, PathPattern};
 use readings::Shape;
+pub use why::{Miss, Reading};
 
 /// What leads to one location.
 #[derive(Clone, Debug)]
@@ -111,13 +113,17 @@ impl Router {
         if path.first() != Some(&b'/') {
             return Choice::Nowhere;
         }
-        let host = host.map(|host| host.strip_suffix('.').unwrap_or(host));
-        let asked = Asked { router: self, method, host, named: self.named(host) };
+        let asked = self.asked(method, host);
         let shape = Shape::of(path);
         if shape.plain {
             return asked.choose(path, shape.upper || self.has_case);
         }
         asked.choose_by_all_readings(readings::upper_case_escapes(path))
+    }
+
+    fn asked<'a>(&'a self, method: &'a Method, host: Option<&'a str>) -> Asked<'a> {
+        let host = host.map(|host| host.strip_suffix('.').unwrap_or(host));
+        Asked { router: self, method, host, named: self.named(host) }
     }
 
     /// Whether another method may lead to another location.

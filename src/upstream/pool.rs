@@ -171,7 +171,7 @@ impl Pool {
     }
 
     /// The `Host` of an address itself.
-    pub(super) fn own_host(&self, index: usize) -> &HeaderValue {
+    pub(crate) fn own_host(&self, index: usize) -> &HeaderValue {
         &self.addresses[index].host
     }
 

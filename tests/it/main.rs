@@ -14,6 +14,7 @@ mod cores;
 mod demo;
 mod environment;
 mod examples;
+mod explain;
 mod extremes;
 mod failures;
 mod framing;
