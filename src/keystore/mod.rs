@@ -1,5 +1,6 @@
 //! Keys files on disk: what they hold, whether they changed, and how they are changed.
 
+pub mod command;
 pub mod edit;
 mod lock;
 mod replace;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Plan;
 use crate::config::problem::{Problem, Severity};
@@ -11,6 +12,11 @@ impl Plan {
     /// The files beside the configuration that this plan was made from.
     pub fn files(&self) -> Vec<PathBuf> {
         self.plugins.iter().flat_map(|plugin| plugin.plugin.files()).collect()
+    }
+
+    /// When keys are to be read again that no file holds.
+    pub fn due(&self) -> Option<Instant> {
+        self.plugins.iter().filter_map(|named| named.plugin.due()).min()
     }
 
     /// Writes down when keys were used.

@@ -57,6 +57,11 @@ pub trait Plugin: Any + Send + Sync {
         Vec::new()
     }
 
+    /// When it wants to read again what is in no file.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
     /// The same plugin with what those files hold now; none if that is what it has, or is wrong.
     fn renewed(&self, _site: &mut Site<'_>) -> Option<Arc<dyn Plugin>> {
         None

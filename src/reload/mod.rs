@@ -5,14 +5,15 @@ mod reader;
 mod watch;
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::Signal;
 use tokio::sync::watch::Sender;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 pub(crate) use self::reader::Reader;
 use self::watch::Watch;
@@ -69,11 +70,13 @@ pub(crate) async fn run(
             watch.begin_again(&reader).await;
             reload(&load, &reader, &plans, Wanted::News).await;
         }
-        wait(&mut hangups, watch.as_ref(), &reader, &plans).await;
-        if let Some(watch) = &mut watch {
+        let wanted = wait(&mut hangups, watch.as_ref(), &reader, &plans).await;
+        if wanted == Wanted::All
+            && let Some(watch) = &mut watch
+        {
             watch.begin_again(&reader).await;
         }
-        reload(&load, &reader, &plans, Wanted::All).await;
+        reload(&load, &reader, &plans, wanted).await;
     }
 }
 
@@ -83,13 +86,16 @@ async fn wait(
     watch: Option<&Watch>,
     reader: &Reader,
     plans: &Sender<Arc<Plan>>,
-) {
+) -> Wanted {
     // What was noticed is lost with the future.
     let mut changed = pin!(changed(watch, reader));
+    let due = plans.borrow().due();
     loop {
         tokio::select! {
-            _ = hangups.recv() => return,
-            () = &mut changed => return,
+            _ = hangups.recv() => return Wanted::All,
+            () = &mut changed => return Wanted::All,
+            // A change that was noticed just now is found by the next look at the files.
+            () = until(due) => return Wanted::News,
             () = sleep(NOTE_INTERVAL) => {
                 let plan = Arc::clone(&plans.borrow());
                 reader.run(move || plan.note_used()).await;
@@ -98,10 +104,17 @@ async fn wait(
     }
 }
 
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}
+
 async fn changed(watch: Option<&Watch>, reader: &Reader) {
     match watch {
         Some(watch) => watch.changed(reader).await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }
 

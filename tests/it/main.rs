@@ -33,6 +33,7 @@ mod reload;
 mod responses;
 mod routing;
 mod screening;
+mod secrets;
 mod sinks;
 mod sockets;
 mod sources;

@@ -19,6 +19,7 @@ use crate::config::syntax;
 pub use self::cut::{around, records};
 pub use self::edit::Entry;
 pub use self::moment::{OUT_OF_RANGE, is_writable, moment as moment_of, written as written_moment};
+pub(super) use self::write::string;
 pub use self::write::write;
 
 /// How many records are read at a time. Each reading costs some allocations of its own, and the

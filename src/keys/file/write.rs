@@ -67,7 +67,7 @@ fn list(items: impl Iterator<Item = impl AsRef<str>>) -> String {
 }
 
 /// A string on one line.
-fn string(text: &str) -> String {
+pub(in crate::keys) fn string(text: &str) -> String {
     // JSON's escapes are TOML's, except that TOML wants one character more escaped.
     serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }

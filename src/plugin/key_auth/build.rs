@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::{COOKIE, SEC_WEBSOCKET_PROTOCOL};
-use subtle::ConstantTimeEq;
 use toml::Spanned;
 
 use super::failures::{Failures, Limit};
 use super::keys::Keys;
 use super::settings::{ErrorFormat, Errors, KeyAuthSettings};
 use super::source::Source;
-use super::stored::Stored;
+use super::stored::{Origin, Stored};
 use super::{KeyAuth, stored};
 use crate::config::problem::Fault;
+use crate::config::types::Period;
 use crate::keys::digest::Digest;
 use crate::keys::doubt::doubt;
-use crate::keys::format::{self, Form};
+use crate::keys::given;
 use crate::keys::keyring::Keyring;
+use crate::keystore::command::Command;
 use crate::plugin::{Built, CredentialPlaces, Plugin, Settings, Site};
 use crate::reply::{ErrorStyle, Format};
 
@@ -32,8 +33,11 @@ const DELAY_LIMIT: Duration = Duration::from_secs(60);
 /// The most places for a key; each is looked at in every request.
 const SOURCES_LIMIT: usize = 16;
 
-/// The longest plain key; a longer one would not fit into a request's head with the rest.
-const KEY_LIMIT: usize = 4096;
+/// How long a command that prints keys may take: it holds up the next reload.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often it is asked again: services for secrets ask for money each time.
+const COMMAND_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Either a value or what is wrong.
 type Checked<T> = Result<T, Vec<Fault>>;
@@ -70,7 +74,7 @@ impl Settings for KeyAuthSettings {
         let plugin = KeyAuth {
             sources,
             parameters: credentials.parameters.clone(),
-            keys: Keys::new(Arc::new(listed), stored.as_ref().map(|stored| stored.set.clone())),
+            keys: Keys::new(Arc::new(listed), stored.iter().map(|stored| stored.set.clone())),
             stored,
             hide: self.hide_credentials,
             delay,
@@ -157,13 +161,14 @@ fn underscore(header: &Spanned<String>) -> Option<Fault> {
 /// Digests every key. Keys are named by their position, never by what they are.
 fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Keyring> {
     let empty = Vec::new();
-    let keys = match (&settings.keys, &settings.keys_file) {
-        (Some(list), None) if list.get_ref().is_empty() => {
+    let elsewhere = settings.keys_file.is_some() || settings.keys_command.is_some();
+    let keys = match (&settings.keys, elsewhere) {
+        (Some(list), false) if list.get_ref().is_empty() => {
             return Err(vec![at(list, "there is no key in the list")]);
         }
         (Some(list), _) => list.get_ref(),
-        (None, Some(_)) => &empty,
-        (None, None) => {
+        (None, true) => &empty,
+        (None, false) => {
             let fault = Fault::new("there is no key");
             return Err(vec![
                 fault.help("keys = [\"…\"] lists them; keys_file = \"keys.toml\" names a file"),
@@ -174,7 +179,7 @@ fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Key
     let mut faults = Vec::new();
     for (position, key) in (1..).zip(keys) {
         let text = key.get_ref().expose();
-        match digest(text) {
+        match given::digest(text) {
             Ok(digest) => digests.push(digest),
             Err(message) => {
                 faults.push(at(key, format!("key {position} {message}")));
@@ -193,13 +198,25 @@ fn keyring(settings: &KeyAuthSettings, warnings: &mut Vec<Fault>) -> Checked<Key
     })
 }
 
-/// The keys of the file, if one is named.
+/// The keys that stand elsewhere.
 fn stored(
     settings: &KeyAuthSettings,
     listed: &Keyring,
     previous: Option<&KeyAuth>,
     site: &mut Site<'_>,
-) -> Checked<Option<Stored>> {
+) -> Checked<Vec<Stored>> {
+    let origins = file(settings, site)?.into_iter().chain(command(settings)?);
+    let known = previous.map_or(&[][..], |plugin| &plugin.stored);
+    let load = |origin: Origin| {
+        let known = known.iter().find(|known| *known.origin() == origin);
+        stored::load(&origin, known, listed, site)
+    };
+    // What is wrong with them, the site's problems say.
+    let stored: Vec<_> = origins.collect::<Vec<_>>().into_iter().map(load).collect();
+    stored.into_iter().collect::<Option<_>>().ok_or_else(Vec::new)
+}
+
+fn file(settings: &KeyAuthSettings, site: &Site<'_>) -> Checked<Option<Origin>> {
     let Some(file) = &settings.keys_file else { return Ok(None) };
     let path = site.folder.join(file.get_ref());
     if !stored::is_there(&path) {
@@ -207,36 +224,24 @@ fn stored(
         let fault = at(file, "there is no such file");
         return Err(vec![fault.help("a path is looked for from the folder of this file")]);
     }
-    let known = previous.and_then(|plugin| plugin.stored.as_ref());
-    // What is wrong with it, the site's problems say.
-    stored::load(&path, known, listed, site).map(Some).ok_or_else(Vec::new)
+    Ok(Some(Origin::File(path)))
 }
 
-/// The digest of a key in either form; the error is the rest of a sentence.
-fn digest(text: &str) -> Result<Digest, String> {
-    if Digest::is_meant(text) {
-        let digest = Digest::parse(text).map_err(|message| format!("is no digest: {message}"))?;
-        let of_nothing = Digest::of(b"").ct_eq(&digest) | Digest::of(b"\n").ct_eq(&digest);
-        return if bool::from(of_nothing) {
-            Err("is the digest of an empty key".to_owned())
-        } else {
-            Ok(digest)
-        };
-    }
-    match text.trim() {
-        "" if text.is_empty() => Err("is empty".to_owned()),
-        "" => Err("is blank".to_owned()),
-        trimmed if trimmed.len() < text.len() => Err("has blanks at its ends".to_owned()),
-        _ if text.bytes().any(|byte| byte.is_ascii_control()) => {
-            Err("holds a control character".to_owned())
-        }
-        _ if !text.is_ascii() => Err("holds a character beyond ASCII".to_owned()),
-        _ if format::form(text.as_bytes()) == Form::Mistyped => {
-            Err("looks generated, but its checksum is wrong: there is a typo in it".to_owned())
-        }
-        _ if text.len() > KEY_LIMIT => Err(format!("is longer than {KEY_LIMIT} bytes")),
-        _ => Ok(Digest::of(text.as_bytes())),
-    }
+fn command(settings: &KeyAuthSettings) -> Checked<Option<Origin>> {
+    let KeyAuthSettings { keys_command, keys_command_timeout, keys_command_interval, .. } =
+        settings;
+    let Some(command) = keys_command else { return Ok(None) };
+    let [program, arguments @ ..] = &command.get_ref()[..] else {
+        let fault = at(command, "the command is empty");
+        return Err(vec![fault.help("keys_command = [\"PROGRAM\", \"ARGUMENT\"]")]);
+    };
+    let or = |period: &Option<Spanned<Period>>, usual: Duration| {
+        period.as_ref().map_or(usual, |period| period.get_ref().0)
+    };
+    let timeout = or(keys_command_timeout, COMMAND_TIMEOUT);
+    let interval = or(keys_command_interval, COMMAND_INTERVAL);
+    let command = Command::new(program.clone(), arguments.to_vec(), timeout);
+    Ok(Some(Origin::Command(command, interval)))
 }
 
 fn delay(settings: &KeyAuthSettings) -> Checked<Option<Duration>> {

@@ -18,9 +18,9 @@ mod used;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderName, HeaderValue};
 use zeroize::Zeroize;
@@ -50,6 +50,8 @@ pub const KIND: Kind = Kind {
         "query",
         "sources",
         "keys_file",
+        "keys_command_timeout",
+        "keys_command_interval",
         "hide_credentials",
         "delay",
         "max_failures",
@@ -81,7 +83,7 @@ struct KeyAuth {
     parameters: Vec<Vec<u8>>,
     keys: Keys,
     /// Where some of them are kept.
-    stored: Option<Stored>,
+    stored: Vec<Stored>,
     /// Whether the credential is removed before forwarding.
     hide: bool,
     /// How long the answer to an invalid key waits.
@@ -128,16 +130,24 @@ impl Plugin for KeyAuth {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        self.stored.iter().map(|stored| stored.path().to_owned()).collect()
+        self.stored.iter().filter_map(|stored| stored.path().map(Path::to_owned)).collect()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.stored.iter().filter_map(Stored::due).min()
     }
 
     fn renewed(&self, site: &mut Site<'_>) -> Option<Arc<dyn Plugin>> {
-        let stored = self.stored.as_ref().filter(|stored| stored.has_changed())?;
+        if !self.stored.iter().any(Stored::has_changed) {
+            return None;
+        }
         let listed = self.keys.listed();
-        let stored = stored::load(stored.path(), Some(stored), listed, site)?;
-        let keys = Keys::new(Arc::clone(listed), Some(stored.set.clone()));
+        let again = |known: &Stored| stored::load(known.origin(), Some(known), listed, site);
+        let stored: Vec<_> = self.stored.iter().map(again).collect::<Option<_>>()?;
         self.note_used();
-        Some(Arc::new(Self { keys, stored: Some(stored), ..self.clone() }))
+        let sets = stored.iter().map(|stored| stored.set.clone());
+        let keys = Keys::new(Arc::clone(listed), sets);
+        Some(Arc::new(Self { keys, stored, ..self.clone() }))
     }
 
     fn note_used(&self) {

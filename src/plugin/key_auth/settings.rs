@@ -27,6 +27,12 @@ pub struct KeyAuthSettings {
     pub keys: Option<Spanned<Vec<Spanned<Secret>>>>,
     /// A file of keys with names, limits and dates.
     pub keys_file: Option<Spanned<String>>,
+    /// A program, and its arguments, that prints keys.
+    pub keys_command: Option<Spanned<Vec<String>>>,
+    /// How long it may take.
+    pub keys_command_timeout: Option<Spanned<Period>>,
+    /// How often it is asked again.
+    pub keys_command_interval: Option<Spanned<Period>>,
     /// Whether the credential is removed before forwarding.
     #[serde(default)]
     pub hide_credentials: bool,

@@ -1,86 +1,144 @@
-//! Keys that are kept in a file, as they were read last.
+//! Keys that are kept in a file, or that a command prints, as they were read last.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::keys::Set;
-use crate::config::problem::Fault;
+use crate::config::problem::{Fault, Place, Problem, Severity};
 use crate::config::suggest;
 use crate::keys::keyring::Keyring;
 use crate::keys::keyset::{Builder, Keyset, Location};
+use crate::keys::record::Record;
+use crate::keys::{file, listing};
+use crate::keystore::command::Command;
 use crate::keystore::{KeysFile, Stamp, used};
 use crate::plugin::Site;
 
-/// The keys of one file.
+/// The keys of one file, or those that a command printed.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
-    path: PathBuf,
-    /// What the file was like when it was read.
-    stamp: Stamp,
+    origin: Origin,
+    version: Version,
     pub(super) set: Set,
     /// Whether it was said that the uses of keys cannot be noted.
     complained: Arc<AtomicBool>,
 }
+
+/// Where keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A keys file.
+    File(PathBuf),
+    /// A command, and how often it is asked again.
+    Command(Command, Duration),
+}
+
+/// Until when what was read need not be read again.
+#[derive(Clone, Debug)]
+enum Version {
+    /// As long as the file is like this.
+    Stamp(Stamp),
+    /// Until then.
+    Due(Instant),
+}
+
+/// How soon a command is asked again that failed.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Whether there is a file.
 pub(super) fn is_there(path: &Path) -> bool {
     Stamp::at(path).is_some()
 }
 
-/// What a file holds: as it was read before, if it is the same file unchanged. `listed` are keys
-/// that stand elsewhere. None if it is wrong; what, is added to the site's problems.
+/// The keys of an origin: as they were read before, if that still holds. `listed` are keys that
+/// stand elsewhere. None if something is wrong; what, is added to the site's problems.
 pub(super) fn load(
-    path: &Path,
+    origin: &Origin,
     known: Option<&Stored>,
     listed: &Keyring,
     site: &mut Site<'_>,
 ) -> Option<Stored> {
-    let known = known.filter(|known| known.path == path);
-    let unchanged = known.and_then(|known| known.unchanged(listed, site.locations));
-    let (stamp, set) = unchanged.or_else(|| read(path, listed, site))?;
+    let known = known.filter(|known| known.origin == *origin);
+    let same = known.filter(|known| !known.has_changed());
+    let same = same.and_then(|known| Some((known.version.clone(), known.fit(listed, site)?)));
+    let (version, set) = match (same, origin) {
+        (Some(same), _) => same,
+        (None, Origin::File(path)) => file(path, listed, site)?,
+        (None, Origin::Command(command, interval)) => {
+            match printed(command, listed, site.locations) {
+                Ok(set) => (Version::Due(Instant::now() + *interval), set),
+                Err(problem) => {
+                    let last = known.and_then(|known| known.fit(listed, site));
+                    site.problems.push(failed(command, problem, last.is_some()));
+                    (Version::Due(Instant::now() + AGAIN.min(*interval)), last?)
+                }
+            }
+        }
+    };
     let complained = known.map(|known| Arc::clone(&known.complained)).unwrap_or_default();
-    Some(Stored { path: path.to_owned(), stamp, set, complained })
+    Some(Stored { origin: origin.clone(), version, set, complained })
 }
 
 impl Stored {
-    /// What was read, if that is what would be read again and nothing else makes it wrong.
-    fn unchanged(&self, listed: &Keyring, locations: &[&str]) -> Option<(Stamp, Set)> {
+    /// What was read, if nothing else makes it wrong.
+    fn fit(&self, listed: &Keyring, site: &Site<'_>) -> Option<Set> {
         let keys = &self.set.keys;
-        if self.has_changed() || listed.digests().any(|digest| keys.holds(digest)) {
+        if listed.digests().any(|digest| keys.holds(digest)) {
             return None;
         }
-        let set = Set { keys: Arc::clone(keys), locations: resolve(keys, locations)? };
-        Some((self.stamp.clone(), set))
+        Some(Set { keys: Arc::clone(keys), locations: resolve(keys, site.locations)? })
     }
 
-    /// Whether the file is another one than was read.
+    /// Whether other keys may be there now than were read.
     pub(super) fn has_changed(&self) -> bool {
-        Stamp::at(&self.path).as_ref() != Some(&self.stamp)
+        match (&self.version, &self.origin) {
+            (Version::Stamp(stamp), Origin::File(path)) => Stamp::at(path).as_ref() != Some(stamp),
+            (Version::Due(due), _) => *due <= Instant::now(),
+            (Version::Stamp(_), Origin::Command(..)) => true,
+        }
     }
 
-    /// Where the file is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Where the keys come from.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The file that the keys come from.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::File(path) => Some(path),
+            Origin::Command(..) => None,
+        }
+    }
+
+    /// When the keys are to be read again.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.version {
+            Version::Due(due) => Some(due),
+            Version::Stamp(_) => None,
+        }
     }
 
     /// Notes beside the file when its keys were used last.
     pub(super) fn note_used(&self) {
+        let Some(path) = self.path() else { return };
         let seen = self.set.keys.take_used();
         if seen.is_empty() {
             return;
         }
-        if let Err(error) = used::write(&self.path, seen)
+        if let Err(error) = used::write(path, seen)
             && !self.complained.swap(true, Ordering::Relaxed)
         {
-            let file = used::path(&self.path);
+            let file = used::path(path);
             tracing::warn!("when keys were used cannot be noted in {}: {error}", file.display());
         }
     }
 }
 
 /// Reads a file into a set.
-fn read(path: &Path, listed: &Keyring, site: &mut Site<'_>) -> Option<(Stamp, Set)> {
+fn file(path: &Path, listed: &Keyring, site: &mut Site<'_>) -> Option<(Version, Set)> {
     let file = match KeysFile::read(path) {
         Ok(file) => file,
         Err(problems) => {
@@ -88,9 +146,53 @@ fn read(path: &Path, listed: &Keyring, site: &mut Site<'_>) -> Option<(Stamp, Se
             return None;
         }
     };
+    match set(|each| file.parse(each), listed, site.locations) {
+        Ok(set) => {
+            site.problems.extend(file.warnings(set.keys.is_empty().then(no_key)));
+            Some((Version::Stamp(file.stamp().clone()), set))
+        }
+        Err(faults) => {
+            site.problems.extend(file.problems(faults));
+            None
+        }
+    }
+}
+
+/// Runs a command and makes a set of what it prints; or says what is wrong, by the number of the
+/// record.
+fn printed(command: &Command, listed: &Keyring, locations: &[&str]) -> Result<Set, Fault> {
+    let wrong = |message: String| Fault::new(format!("what it prints is wrong: {message}"));
+    let printed = command.output().map_err(Fault::new)?;
+    let text = listing::records(&printed).map_err(wrong)?;
+    set(|each| file::parse(&text, each), listed, locations).map_err(|mut faults| {
+        let Fault { span, message, help } = faults.swap_remove(0);
+        let before = &text[..span.map_or(0, |span| span.end)];
+        let number = file::records(before).count();
+        Fault { span: None, help, ..wrong(format!("{message}, in entry {number}")) }
+    })
+}
+
+/// What is wrong with a command; with keys of before, it is none that stops the gate.
+fn failed(command: &Command, fault: Fault, keeps: bool) -> Problem {
+    let kept = if keeps { "; the keys that it printed before stay" } else { "" };
+    Problem {
+        severity: if keeps { Severity::Warning } else { Severity::Error },
+        message: format!("keys_command failed: {}{kept}", fault.message),
+        place: Place { file: command.program().to_owned(), position: None },
+        excerpt: None,
+        help: fault.help,
+    }
+}
+
+/// Makes a set of all records; or says everything that is wrong, which is something.
+fn set(
+    parse: impl FnOnce(&mut dyn FnMut(Record)) -> Vec<Fault>,
+    listed: &Keyring,
+    locations: &[&str],
+) -> Result<Set, Vec<Fault>> {
     let mut builder = Builder::default();
     let mut more = Vec::new();
-    let mut faults = file.parse(|record| {
+    let mut faults = parse(&mut |record| {
         if listed.find(record.hash.get_ref()).is_some() {
             let fault =
                 Fault::at(record.hash.span(), "this key stands in `keys` of the plugin too");
@@ -99,21 +201,13 @@ fn read(path: &Path, listed: &Keyring, site: &mut Site<'_>) -> Option<(Stamp, Se
         more.extend(builder.add(record).err());
     });
     faults.append(&mut more);
-    let made =
-        if faults.is_empty() { builder.finish().map_err(|fault| vec![fault]) } else { Err(faults) };
-    let made = made.and_then(|keys| match resolve(&keys, site.locations) {
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let keys = builder.finish().map_err(|fault| vec![fault])?;
+    match resolve(&keys, locations) {
         Some(locations) => Ok(Set { keys: Arc::new(keys), locations }),
-        None => Err(unknown(&keys, site.locations)),
-    });
-    match made {
-        Ok(set) => {
-            site.problems.extend(file.warnings(set.keys.is_empty().then(no_key)));
-            Some((file.stamp().clone(), set))
-        }
-        Err(faults) => {
-            site.problems.extend(file.problems(faults));
-            None
-        }
+        None => Err(unknown(&keys, locations)),
     }
 }
 

@@ -1,0 +1,127 @@
+//! Keys from elsewhere: from a command, and from what systemd hands over.
+
+use std::fs;
+
+use keygate::keys::digest::Digest;
+
+use crate::reload::LISTEN;
+use crate::support::reference::upstream;
+
+use crate::support::{Gate, Origin, run, wait_until};
+
+const KEYS: [&str; 3] = [
+    "the-first-key-of-a-vault-which-is-long-enough",
+    "the-second-key-of-a-vault-which-is-long-enough",
+    "the-third-key-of-a-vault-which-is-long-enough",
+];
+
+const LOCATION: &str =
+    "[locations.all]\npath = \"/\"\nupstream = \"rec\"\nplugins = [\"key-auth\"]\n";
+
+fn status(gate: &Gate, key: &str) -> u16 {
+    gate.send(format!("GET /x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: {key}\r\n\r\n")).status
+}
+
+fn statuses(gate: &Gate) -> [u16; 3] {
+    KEYS.map(|key| status(gate, key))
+}
+
+/// A gate whose keys a shell prints with this script; `OUT` is a file that the test writes.
+fn gate(origin: &Origin, out: &str, script: &str, more: &str) -> (Gate, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("out");
+    fs::write(&file, out).expect("it can be written");
+    let script = script.replace("OUT", &file.display().to_string());
+    let plugin = format!(
+        "header = \"X-API-Key\"\nhide_credentials = true\n\
+         keys_command = [\"sh\", \"-c\", '{script}']\n{more}"
+    );
+    let config = upstream(origin) + LOCATION;
+    let files =
+        [("keygate.toml", &*config), ("plugins.key-auth.toml", &plugin), ("server.toml", LISTEN)];
+    let mut gate = Gate::with(&files);
+    KEYS.iter().for_each(|key| gate.secret(key));
+    (gate, folder)
+}
+
+#[test]
+fn what_a_command_prints_are_keys_with_names() {
+    let origin = Origin::echo();
+    let [first, second, _] = KEYS;
+    let lines = format!("# keys\n{first}\n{}\n", Digest::of(second.as_bytes()).written());
+    let json = format!("{{\"alice\": \"{first}\", \"bob\": {{\"key\": \"{second}\"}}}}");
+    for (out, id) in [(lines, "line-2"), (json, "alice")] {
+        let (gate, _folder) = gate(&origin, &out, "cat OUT", "");
+        assert_eq!(statuses(&gate), [200, 200, 401]);
+        status(&gate, first);
+        assert_eq!(origin.last().head.value("X-Credential-Identifier"), Some(id));
+    }
+}
+
+#[test]
+fn a_command_is_asked_again_and_its_failure_leaves_the_keys_and_is_told() {
+    let origin = Origin::echo();
+    let script = "cat OUT && ! grep -q broken OUT";
+    let (gate, folder) = gate(&origin, KEYS[0], script, "keys_command_interval = \"1s\"\n");
+    let write = |text: &str| {
+        fs::write(folder.path().join("new"), text).expect("it can be written");
+        let renamed = fs::rename(folder.path().join("new"), folder.path().join("out"));
+        renamed.expect("it can be replaced");
+    };
+    assert_eq!(statuses(&gate), [200, 401, 401]);
+    write(&format!("{}\nbroken", KEYS[1]));
+    gate.stderr.wait_for("the failure", |line| line.contains("keys_command failed: it ended with"));
+    assert_eq!(statuses(&gate), [200, 401, 401]);
+    write("[5]");
+    let wrong = "entry 1 is neither a key nor a record; the keys that it printed before stay";
+    gate.stderr.wait_for("the failure", |line| line.contains(wrong));
+    assert_eq!(statuses(&gate), [200, 401, 401]);
+    write(KEYS[2]);
+    wait_until("it prints another key", || statuses(&gate) == [401, 401, 200]);
+}
+
+#[test]
+fn a_start_without_its_keys_is_none() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    for (command, more, message) in [
+        ("[\"/nowhere/tool\", \"hunter2\"]", "", "it cannot be started"),
+        ("[\"sh\", \"-c\", \"echo hunter2; exit 7\"]", "", "it ended with exit status: 7"),
+        ("[\"sleep\", \"1000\"]", "keys_command_timeout = \"100ms\"", "longer than 100ms"),
+        ("[\"printf\", \"hunter2 \u{e9}\"]", "", "line 1 holds a character beyond ASCII"),
+        ("[\"echo\", '[{\"key\": \"hunter2\"}]']", "", "`id` is missing, in entry 1"),
+        (
+            "[\"echo\", '{\"a\": {\"key\": \"hunter2\", \"locations\": [\"al\"]}}']",
+            "",
+            "unknown location",
+        ),
+        ("[]", "", "the command is empty"),
+    ] {
+        let plugin =
+            format!("[plugins.key-auth]\nheader = \"X\"\nkeys_command = {command}\n{more}\n");
+        let upstream = "[upstreams.rec]\naddrs = [\"127.0.0.1:9\"]\n";
+        let file = folder.path().join("keygate.toml");
+        fs::write(&file, plugin + upstream + LOCATION).expect("it can be written");
+        let checked = run(&["check", "--config", "keygate.toml"], folder.path(), &[]);
+        let said = checked.stderr;
+        assert_eq!(checked.code, Some(1), "{command}: {said}");
+        assert!(said.contains(message) && !said.contains("hunter2"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn systemd_hands_over_a_keys_file() {
+    let origin = Origin::echo();
+    let credentials = tempfile::tempdir().expect("there is room for a folder");
+    let record = format!(
+        "[[key]]\nid = \"alice\"\nhash = \"{}\"\n",
+        Digest::of(KEYS[0].as_bytes()).written()
+    );
+    fs::write(credentials.path().join("keys"), record).expect("it can be written");
+    let plugin = "header = \"X-API-Key\"\nkeys_file = \"${CREDENTIALS_DIRECTORY}/keys\"\n";
+    let config = upstream(&origin) + LOCATION;
+    let files =
+        [("keygate.toml", &*config), ("plugins.key-auth.toml", plugin), ("server.toml", LISTEN)];
+    let folder = credentials.path().to_str().expect("the path is text");
+    let gate = Gate::launch(&files, &["--config", "config"], &[("CREDENTIALS_DIRECTORY", folder)]);
+    assert_eq!(statuses(&gate), [200, 401, 401]);
+}
