@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests run besides cargo: nginx, python3 with venv, node with npm, curl, openssl, strace,
 # faketime, valgrind, g++ and git, with apt, and only what is missing (not as root, it prints the command
-# instead); and the client libraries of tests/clients, from PyPI and npm. Run again, it does nothing.
+# instead); a browser, if there is one to be had; and the client libraries of tests/clients, from PyPI and npm.
+# Run again, it does nothing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -48,6 +49,24 @@ if [ -n "$missing" ]; then
   apt-get update --quiet=2
   # shellcheck disable=SC2086 # several packages are several words
   DEBIAN_FRONTEND=noninteractive $install
+fi
+
+# A browser, for one test. Not every distribution has one that is a package, and the rest goes without.
+has_browser() {
+  for browser in chromium-headless-shell chromium chromium-browser google-chrome; do
+    if command -v "$browser" >/dev/null; then return; fi
+  done
+  return 1
+}
+if has_browser; then
+  echo 'a browser: there'
+elif [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+  echo 'Running: apt-get update && apt-get install chromium-headless-shell'
+  apt-get update --quiet=2
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends chromium-headless-shell ||
+    echo 'a browser: cannot be installed'
+else
+  echo 'a browser: missing (package chromium-headless-shell)'
 fi
 
 # oldest COMMAND MAJOR MINOR, "X.Y…" on the standard input: fails if that is older.

@@ -36,6 +36,10 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   step cargo test --locked --no-fail-fast
 fi
+# tests/it/clients/websocket.rs looks for the same.
+if ! command -v chromium-headless-shell chromium chromium-browser google-chrome >/dev/null; then
+  skip 'a page in a browser: there is no Chromium here (package chromium-headless-shell)'
+fi
 # A million of them are for a release build: judges/differential.py 1000000.
 status=0
 step env KEYGATE="${CARGO_TARGET_DIR:-target}/debug/keygate" judges/differential.py 10000 || status=$?

@@ -22,15 +22,24 @@ impl Program {
     /// libraries look for them.
     #[track_caller]
     pub(super) fn start(file: &str, tasks: &[&str], gate: &Gate, key: &str) -> Self {
-        let python = [FOLDER, "/.venv/bin/python"].concat();
-        let interpreter = if file.ends_with(".py") { &python } else { "node" };
         let url = format!("http://{}", gate.address);
-        let mut command = Command::new(interpreter);
-        command.arg(file).args(tasks).current_dir(FOLDER).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let mut command = command(file);
+        command.args(tasks);
         command.envs([("OPENAI_BASE_URL", &*format!("{url}/v1")), ("OPENAI_API_KEY", key)]);
         command.envs([("ANTHROPIC_BASE_URL", &*url), ("ANTHROPIC_API_KEY", key)]);
         command.envs([("BASE_URL", &*url), ("API_KEY", key)]);
+        Self::of(command)
+    }
+
+    /// Starts a program that knows of no gate.
+    #[track_caller]
+    pub(super) fn alone(file: &str) -> Self {
+        Self::of(command(file))
+    }
+
+    /// Starts any command.
+    #[track_caller]
+    pub(super) fn of(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn();
         let mut child = child.expect("scripts/test-deps.sh has installed the client libraries");
@@ -65,6 +74,15 @@ impl Program {
     fn said(&self) -> String {
         [self.stdout.text(), self.stderr.text()].join("\n")
     }
+}
+
+/// A command with nothing in its environment that could lead a library elsewhere.
+fn command(file: &str) -> Command {
+    let python = [FOLDER, "/.venv/bin/python"].concat();
+    let mut command = Command::new(if file.ends_with(".py") { &python } else { "node" });
+    command.arg(file).current_dir(FOLDER).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
 }
 
 impl Drop for Program {

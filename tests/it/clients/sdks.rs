@@ -14,7 +14,7 @@ const WHOLE: &str = "one two three";
 #[test]
 fn an_answer_arrives_and_the_providers_key_goes_on_instead_of_the_callers() {
     let provider = provider(Signal::new());
-    let gate = guarding(&provider);
+    let gate = guarding(provider.address);
     for sdk in SDKS {
         assert_eq!(Program::start(sdk, &["ask"], &gate, K1).prints(), WHOLE, "{sdk}");
         let arrived = provider.last();
@@ -29,7 +29,7 @@ fn an_answer_arrives_and_the_providers_key_goes_on_instead_of_the_callers() {
 fn every_word_is_seen_before_the_next_is_said() {
     let next = Signal::new();
     let provider = provider(next.clone());
-    let gate = guarding(&provider);
+    let gate = guarding(provider.address);
     for sdk in SDKS {
         let program = Program::start(sdk, &["stream"], &gate, K1);
         for (number, word) in (1..).zip(WORDS) {
@@ -65,7 +65,7 @@ fn check_refused(gate: &Gate, key: &str, exception: &str, sentence: &str) {
 #[test]
 fn a_wrong_key_is_an_authentication_error() {
     let provider = provider(Signal::new());
-    let gate = guarding(&provider);
+    let gate = guarding(provider.address);
     check_refused(&gate, "wrong", "AuthenticationError 401 invalid_api_key", "Key auth fail");
     assert_eq!(provider.connections(), 0);
 }
@@ -73,7 +73,7 @@ fn a_wrong_key_is_an_authentication_error() {
 #[test]
 fn what_a_key_may_not_do_is_an_error_of_permission() {
     let provider = provider(Signal::new());
-    let gate = guarding(&provider);
+    let gate = guarding(provider.address);
     check_refused(&gate, K2, "PermissionDeniedError 403 key_not_allowed", "Key not allowed");
     assert_eq!(provider.connections(), 0);
 }
@@ -81,7 +81,7 @@ fn what_a_key_may_not_do_is_an_error_of_permission() {
 #[test]
 fn a_quota_that_is_used_up_is_an_error_of_its_own_and_is_not_tried_again() {
     let provider = provider(Signal::new());
-    let gate = guarding(&provider);
+    let gate = guarding(provider.address);
     assert_eq!(Program::start(SDKS[0], &["ask"], &gate, K3).prints(), WHOLE);
     check_refused(&gate, K3, "RateLimitError 429 quota_exceeded", "Quota exceeded");
     assert_eq!(provider.count(), 1);
@@ -90,7 +90,7 @@ fn a_quota_that_is_used_up_is_an_error_of_its_own_and_is_not_tried_again() {
 #[test]
 fn what_comes_too_soon_is_sent_again_when_it_may() {
     let provider = provider(Signal::new());
-    let gate = guarding(&provider);
+    let gate = guarding(provider.address);
     for sdk in SDKS {
         let before = statuses(&gate).len();
         let printed = Program::start(sdk, &["ask", "ask"], &gate, K4).prints();
