@@ -3,6 +3,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING};
 
 use crate::fields::Fields;
+use crate::headers::{is_listed_in, is_option, members};
 
 /// What a head says about the message itself, before any field means anything: how long its body
 /// is, and what becomes of the connection.
@@ -27,25 +28,24 @@ impl Declared {
     pub(crate) fn of(fields: &Fields) -> Option<Self> {
         let mut said = Self::default();
         for (name, value) in fields {
-            let value = value.as_bytes();
             match *name {
-                TE => said.trailers |= options(value).any(|option| is(option, "trailers")),
+                TE => said.trailers |= is_listed_in(value, "trailers"),
                 CONNECTION => {
-                    for option in options(value) {
-                        said.close |= is(option, "close");
-                        said.keep_alive |= is(option, "keep-alive");
+                    for option in members(value) {
+                        said.close |= is_option(option, "close");
+                        said.keep_alive |= is_option(option, "keep-alive");
                     }
                 }
                 CONTENT_LENGTH => {
                     // Each line on its own: "1, 1" is no number.
-                    let length = decimal(value)?;
+                    let length = decimal(value.as_bytes())?;
                     if said.length.is_some_and(|other| other != length) {
                         return None;
                     }
                     said.length = Some(length);
                 }
                 TRANSFER_ENCODING => {
-                    if said.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    if said.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
                         return None;
                     }
                     said.chunked = true;
@@ -55,14 +55,6 @@ impl Declared {
         }
         Some(said)
     }
-}
-
-fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
-}
-
-fn is(option: &[u8], name: &str) -> bool {
-    option.eq_ignore_ascii_case(name.as_bytes())
 }
 
 /// A number that is written in digits only.
