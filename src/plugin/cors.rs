@@ -96,7 +96,7 @@ impl Text for Allowed {
             return Err("an origin has no path, and no `/` at its end".to_owned());
         }
         if authority.contains('*') {
-            return Err("a part of an origin cannot be `*`: list them all".to_owned());
+            return Err("a star stands for no part of an origin: list them all".to_owned());
         }
         let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "1"));
         let is_default = matches!((scheme, port), ("http", "80") | ("https", "443"));
@@ -130,7 +130,7 @@ impl Text for FieldName {
     fn parse(text: &str) -> Result<Self, String> {
         match HeaderName::from_bytes(text.as_bytes()) {
             // A browser may take `*` for a name, and never lets it stand for `Authorization`.
-            Ok(name) if name == "*" => Err("`*` is no name: list them all".to_owned()),
+            Ok(name) if name == "*" => Err("a star is no name: list them all".to_owned()),
             Ok(name) => Ok(Self(name)),
             Err(_) => Err(format!("expected {}", Self::EXPECTED)),
         }

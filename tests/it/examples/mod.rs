@@ -6,10 +6,16 @@ mod port;
 mod readme;
 mod terminal;
 
+mod concurrency;
+mod cors;
 mod header_key;
+mod ip_restriction;
 mod llm_sidecar;
 mod nginx;
+mod provider_key;
 mod query_key;
+mod rate_limit;
+mod response_headers;
 
 use std::fs;
 use std::path::Path;

@@ -121,3 +121,14 @@ pub(crate) fn one_location(source: &str, more: &str) -> String {
          [locations.all]\npath = \"/\"\nupstream = \"rec\"\nplugins = [\"key-auth\"]\n{more}"
     ))
 }
+
+/// A location `/` with these plugins, and their tables; it is public unless one of them is a
+/// key-auth.
+pub(crate) fn plugged(origin: &Origin, plugins: &[&str], tables: &str) -> String {
+    let public = !plugins.iter().any(|plugin| plugin.starts_with("key-auth"));
+    let location = format!(
+        "[locations.all]\npath = \"/\"\nupstream = \"rec\"\npublic = {public}\n\
+         plugins = {plugins:?}\n"
+    );
+    upstream(origin) + &location + &keyed(tables)
+}
