@@ -240,7 +240,8 @@ impl Walk<'_> {
             let plain = is_plain_name(key.get_ref()) && (way.len() == 1 || known);
             let named = matches!(&names[..], [field, name]
                 if unit.is_some_and(|unit| unit.shows_names(field)) && !looks_like_key(name));
-            self.name(key.span(), known || plain || named);
+            let hash = unit == Some(Unit::Key) && names == ["previous", "hash"];
+            self.name(key.span(), known || plain || named || hash);
             self.value(unit, value, way);
             way.pop();
         }

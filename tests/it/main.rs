@@ -28,6 +28,8 @@ mod ip_restriction;
 mod key_auth;
 mod key_records;
 mod keygen;
+mod keys_command;
+mod keys_file;
 mod memory;
 mod mutations;
 mod pools;

@@ -5,12 +5,12 @@
 
 use super::{BASE, check};
 
-struct Mistake<'t> {
-    text: String,
-    expected: Vec<&'t str>,
+pub(crate) struct Mistake<'t> {
+    pub(crate) text: String,
+    pub(crate) expected: Vec<&'t str>,
 }
 
-fn read(table: &str) -> Vec<Mistake<'_>> {
+pub(crate) fn read(table: &str) -> Vec<Mistake<'_>> {
     let mut mistakes = vec![Mistake { text: String::new(), expected: Vec::new() }];
     for line in table.lines().filter(|line| !line.is_empty() && !line.starts_with("## ")) {
         let last = mistakes.last_mut().expect("there is one from the start");

@@ -2,7 +2,7 @@
 
 mod files;
 mod masking;
-mod mistakes;
+pub(crate) mod mistakes;
 mod valid;
 mod without_files;
 

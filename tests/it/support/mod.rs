@@ -23,7 +23,7 @@ pub(crate) use gate::Gate;
 pub(crate) use log::Log;
 pub(crate) use message::{Framing, Head, Response, head_end, visible};
 pub(crate) use origin::{Exchange, Origin, Recorded};
-pub(crate) use run::{Output, run, run_under};
+pub(crate) use run::{Output, command_under, run, run_fed, run_under};
 pub(crate) use signal::Signal;
 pub(crate) use system::{failing, false_clock};
 pub(crate) use table::{BAD, Failures, INVALID, MISSING, Row, Then};

@@ -1,6 +1,6 @@
 //! Runs `keygate` to its end, in a folder and an environment of its own.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -58,7 +58,24 @@ pub(crate) fn run_under(
     dir: &Path,
     env: &[(&str, &str)],
 ) -> Output {
-    let mut child = command_under(starter, arguments, dir, env).spawn().expect("the binary starts");
+    finish(command_under(starter, arguments, dir, env), b"")
+}
+
+/// The same, with this on its standard input.
+#[track_caller]
+pub(crate) fn run_fed(input: &[u8], arguments: &[&str], dir: &Path) -> Output {
+    let mut command = command_under(&[], arguments, dir, &[]);
+    command.stdin(Stdio::piped());
+    finish(command, input)
+}
+
+#[track_caller]
+fn finish(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command.spawn().expect("the binary starts");
+    if let Some(mut stdin) = child.stdin.take() {
+        // It may end without having read all of it.
+        let _ = stdin.write_all(input);
+    }
     let stdout = whole(child.stdout.take().expect("its stdout is a pipe"));
     let stderr = whole(child.stderr.take().expect("its stderr is a pipe"));
     let ended = holds_within(DEADLINE, || matches!(child.try_wait(), Ok(Some(_))));
@@ -66,7 +83,7 @@ pub(crate) fn run_under(
     let status = child.wait().expect("a child can be waited for");
     let text = |stream: JoinHandle<String>| stream.join().expect("reading does not panic");
     let output = Output { code: status.code(), stdout: text(stdout), stderr: text(stderr) };
-    assert!(ended, "keygate {arguments:?} does not end: {output:?}");
+    assert!(ended, "{command:?} does not end: {output:?}");
     canary::count(output.stdout.len() + output.stderr.len());
     let canaries = Canaries::of(&KEYS);
     for text in [&output.stdout, &output.stderr] {
