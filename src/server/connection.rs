@@ -184,7 +184,8 @@ impl Client {
 
     /// Reads what has come of a body that nobody wants; says whether to read on.
     pub(super) fn drain(&self, cx: &mut Context<'_>) -> bool {
-        self.input.borrow_mut().drain(&mut self.socket.borrow_mut(), cx)
+        let mut input = self.input.borrow_mut();
+        input.is_whole() || input.drain(&mut self.socket.borrow_mut(), cx)
     }
 
     /// Tells the client to send the body.

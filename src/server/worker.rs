@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 
@@ -123,8 +123,8 @@ pub(crate) struct Worker {
     pub(super) grants: Rc<()>,
     served: RefCell<Rc<Served>>,
     random: RefCell<fastrand::Rng>,
-    /// The latest [`Worker::date`], and its second.
-    date: RefCell<(u64, HeaderValue)>,
+    /// The latest [`Worker::date`], and the clock's time of it.
+    date: RefCell<(SystemTime, HeaderValue)>,
     spare_rooms: RefCell<Vec<Vec<u8>>>,
     /// Where bytes are read to that come while nobody has memory of their own for them.
     pub(super) scratch: RefCell<Box<[u8]>>,
@@ -148,7 +148,7 @@ impl Worker {
             served: RefCell::new(Rc::new(Served::new(plan, &own, None))),
             own,
             random: RefCell::new(fastrand::Rng::new()),
-            date: RefCell::new((0, EPOCH)),
+            date: RefCell::new((UNIX_EPOCH, EPOCH)),
             stock: Stock::default(),
             spare_rooms: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_SIZE].into()),
@@ -214,14 +214,15 @@ impl Worker {
         }
     }
 
-    /// The date of a response, formatted once a second, whichever way the clock goes.
+    /// The date of a response, formatted when the clock has been read again, whichever way it goes.
     pub(crate) fn date(&self) -> HeaderValue {
-        let since = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let second = since.as_secs().min(LAST_SECOND);
+        let wall = self.clock.wall();
         let mut date = self.date.borrow_mut();
-        if date.0 != second {
-            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
-            *date = (second, HeaderValue::try_from(text).unwrap_or(EPOCH));
+        if date.0 != wall {
+            let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let whole = Duration::from_secs(since.as_secs().min(LAST_SECOND));
+            let text = httpdate::fmt_http_date(UNIX_EPOCH + whole);
+            *date = (wall, HeaderValue::try_from(text).unwrap_or(EPOCH));
         }
         date.1.clone()
     }

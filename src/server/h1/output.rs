@@ -78,15 +78,22 @@ impl Output {
         socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); 3];
-        let mut count = 0;
-        for part in [&self.bytes[self.written..], &self.piece, &self.tail] {
-            if !part.is_empty() {
-                slices[count] = IoSlice::new(part);
-                count += 1;
+        let (bytes, socket) = (&self.bytes[self.written..], Pin::new(socket));
+        // Nearly all responses are one piece: to list it takes 60 instructions more.
+        let polled = if self.piece.is_empty() && self.tail.is_empty() {
+            socket.poll_write(cx, bytes)
+        } else {
+            let mut slices = [IoSlice::new(&[]); 3];
+            let mut count = 0;
+            for part in [bytes, &self.piece, &self.tail] {
+                if !part.is_empty() {
+                    slices[count] = IoSlice::new(part);
+                    count += 1;
+                }
             }
-        }
-        let wrote = ready!(Pin::new(socket).poll_write_vectored(cx, &slices[..count]))?;
+            socket.poll_write_vectored(cx, &slices[..count])
+        };
+        let wrote = ready!(polled)?;
         if wrote == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
