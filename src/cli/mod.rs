@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod explain;
+pub mod init;
 pub mod keygen;
 pub mod keys;
 pub mod serve;
@@ -39,6 +40,8 @@ pub enum Command {
     Check(check::Args),
     /// Say what the gate would do with one request, and why
     Explain(explain::Args),
+    /// Write a commented starter folder with a fresh key, and print the key
+    Init(init::Args),
     /// Print new random keys, each with the line to paste into a configuration
     Keygen(keygen::Args),
     /// Add, list, rotate, revoke and verify the keys of a keys file
@@ -111,7 +114,8 @@ pub fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failur
     let out = &mut *console.out;
     match arguments.command {
         Some(Command::Check(args)) => check::run(&args, out),
-        Some(Command::Explain(args)) => explain::run(&args, out),
+        Some(Command::Explain(args)) => explain::run(&args, console),
+        Some(Command::Init(args)) => init::run(&args, console),
         Some(Command::Keygen(args)) => keygen::run(&args, out),
         Some(Command::Keys(args)) => keys::run(&args, console),
         Some(Command::Demo(args)) => demo::run(&args, out),

@@ -23,6 +23,7 @@ mod framing;
 mod harness;
 mod header_edits;
 mod hop_by_hop;
+mod init;
 mod interim;
 mod ip_restriction;
 mod key_auth;

@@ -3,13 +3,12 @@
 mod request;
 mod text;
 
-use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::{ConfigPath, Failure};
+use super::{ConfigPath, Console, Failure};
 use crate::config::{self, Environment};
 use crate::explain::{self, Explanation, Outcome};
 use crate::plan;
@@ -49,10 +48,11 @@ const KEY_IN_SIGHT: &str = "a key on the command line is seen by every user of t
                             kept by the shell; `-H @-` reads it from the standard input";
 
 /// Explains one request; fails silently with 1 if it would be answered here.
-pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
     let wrong = |problems: config::problem::Problems| Failure::configuration(problems.to_string());
     let peer = peer(&args.client)?;
-    let head = request::head(&args.method, &args.url, &args.headers)?;
+    let head = request::head(&args.method, &args.url, &args.headers, console.input)?;
+    let out = &mut *console.out;
     let environment = Environment::read(Path::new("")).map_err(wrong)?;
     let config = config::load(&args.config.resolve(&environment), &environment).map_err(wrong)?;
     let plan = plan::compile(&config, None).map_err(wrong)?;

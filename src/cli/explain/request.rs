@@ -14,15 +14,20 @@ const HOST: &str = "localhost";
 const READ_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// Puts the head together; nothing in it is changed, so that whatever is odd stays odd.
-pub(super) fn head(method: &str, url: &str, headers: &[String]) -> Result<Bytes, Failure> {
+pub(super) fn head(
+    method: &str,
+    url: &str,
+    headers: &[String],
+    input: &mut dyn Read,
+) -> Result<Bytes, Failure> {
     let url = match url.strip_prefix('@') {
-        Some(source) => read(source)?.trim_end_matches(['\r', '\n']).to_owned(),
+        Some(source) => read(source, input)?.trim_end_matches(['\r', '\n']).to_owned(),
         None => url.to_owned(),
     };
     let mut lines = Vec::new();
     for header in headers {
         match header.strip_prefix('@') {
-            Some(source) => lines.extend(read(source)?.lines().map(str::to_owned)),
+            Some(source) => lines.extend(read(source, input)?.lines().map(str::to_owned)),
             None => lines.push(header.clone()),
         }
     }
@@ -67,10 +72,10 @@ fn split(url: &str) -> Result<(&str, String), Failure> {
 }
 
 /// Reads a file, or with `-` the standard input.
-fn read(source: &str) -> Result<String, Failure> {
+fn read(source: &str, input: &mut dyn Read) -> Result<String, Failure> {
     let mut text = String::new();
     let done = match source {
-        "-" => std::io::stdin().lock().take(READ_LIMIT).read_to_string(&mut text),
+        "-" => input.take(READ_LIMIT).read_to_string(&mut text),
         path => {
             fs::File::open(path).and_then(|file| file.take(READ_LIMIT).read_to_string(&mut text))
         }
@@ -88,7 +93,7 @@ mod tests {
     #[track_caller]
     fn check(url: &str, headers: &[&str], expected: &str) {
         let headers: Vec<_> = headers.iter().map(|&line| line.to_owned()).collect();
-        let head = head("GET", url, &headers).unwrap();
+        let head = head("GET", url, &headers, &mut std::io::empty()).unwrap();
         assert_eq!(head, expected.replace('\n', "\r\n") + "\r\n");
     }
 
@@ -106,7 +111,8 @@ mod tests {
     #[test]
     fn what_is_no_request_is_wrong_usage() {
         let code = |method: &str, url: &str, line: &str| {
-            head(method, url, &[line.to_owned()]).map_err(|failure| failure.code)
+            head(method, url, &[line.to_owned()], &mut std::io::empty())
+                .map_err(|failure| failure.code)
         };
         for (method, url, line) in [
             ("GET", "a.test/x", "A: b"),

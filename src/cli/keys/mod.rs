@@ -57,17 +57,17 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
 }
 
 /// What keys begin with when nothing is said.
-const PREFIX: &str = "kg";
+pub(super) const PREFIX: &str = "kg";
 
 /// A new key and its digest.
-fn generate(prefix: &str) -> Result<(Zeroizing<String>, Digest), Failure> {
+pub(super) fn generate(prefix: &str) -> Result<(Zeroizing<String>, Digest), Failure> {
     let key = format::generate(prefix).map_err(usage)?;
     let digest = Digest::of(key.as_bytes());
     Ok((key, digest))
 }
 
 /// Now, to the second.
-fn now() -> SystemTime {
+pub(super) fn now() -> SystemTime {
     let now = SystemTime::now();
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
@@ -90,7 +90,7 @@ fn argument(name: &str, fault: Fault) -> Failure {
 }
 
 /// Nobody reads what is written.
-fn closed(error: io::Error) -> Failure {
+pub(super) fn closed(error: io::Error) -> Failure {
     Failure::runtime(format!("error: cannot write: {error}"))
 }
 
