@@ -12,6 +12,7 @@ mod header_key;
 mod ip_restriction;
 mod llm_sidecar;
 mod nginx;
+mod openai_compatible;
 mod provider_key;
 mod query_key;
 mod rate_limit;
