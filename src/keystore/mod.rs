@@ -60,6 +60,11 @@ impl KeysFile {
         file::parse(&self.text, each)
     }
 
+    /// How many records there are, if there is no string of several lines in it.
+    pub fn count(&self) -> usize {
+        file::records(&self.text).count()
+    }
+
     /// Faults with their places, masked so that they may be shown to anybody.
     pub fn problems(&self, faults: Vec<Fault>) -> Vec<Problem> {
         self.placed(Severity::Error, faults)

@@ -34,6 +34,18 @@ pub struct Builder {
 const TOO_LONG: &str = "there are too many keys in this file";
 
 impl Builder {
+    /// One for about so many records: lists that grow leave memory behind that nobody can use, for
+    /// a million records 200 MB.
+    pub fn with_capacity(count: usize) -> Self {
+        Self {
+            digests: Vec::with_capacity(count),
+            places: Vec::with_capacity(count),
+            entries: Vec::with_capacity(count),
+            ids: Vec::with_capacity(count),
+            ..Self::default()
+        }
+    }
+
     /// Adds a record; the order is that of the file.
     ///
     /// # Errors

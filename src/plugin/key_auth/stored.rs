@@ -146,7 +146,7 @@ fn file(path: &Path, listed: &Keyring, site: &mut Site<'_>) -> Option<(Version, 
             return None;
         }
     };
-    match set(|each| file.parse(each), listed, site.locations) {
+    match set(file.count(), |each| file.parse(each), listed, site.locations) {
         Ok(set) => {
             site.problems.extend(file.warnings(set.keys.is_empty().then(no_key)));
             Some((Version::Stamp(file.stamp().clone()), set))
@@ -164,12 +164,14 @@ fn printed(command: &Command, listed: &Keyring, locations: &[&str]) -> Result<Se
     let wrong = |message: String| Fault::new(format!("what it prints is wrong: {message}"));
     let printed = command.output().map_err(Fault::new)?;
     let text = listing::records(&printed).map_err(wrong)?;
-    set(|each| file::parse(&text, each), listed, locations).map_err(|mut faults| {
-        let Fault { span, message, help } = faults.swap_remove(0);
-        let before = &text[..span.map_or(0, |span| span.end)];
-        let number = file::records(before).count();
-        Fault { span: None, help, ..wrong(format!("{message}, in entry {number}")) }
-    })
+    set(file::records(&text).count(), |each| file::parse(&text, each), listed, locations).map_err(
+        |mut faults| {
+            let Fault { span, message, help } = faults.swap_remove(0);
+            let before = &text[..span.map_or(0, |span| span.end)];
+            let number = file::records(before).count();
+            Fault { span: None, help, ..wrong(format!("{message}, in entry {number}")) }
+        },
+    )
 }
 
 /// What is wrong with a command; with keys of before, it is none that stops the gate.
@@ -184,13 +186,14 @@ fn failed(command: &Command, fault: Fault, keeps: bool) -> Problem {
     }
 }
 
-/// Makes a set of all records; or says everything that is wrong, which is something.
+/// Makes a set of all records, about so many; or says everything that is wrong, which is something.
 fn set(
+    count: usize,
     parse: impl FnOnce(&mut dyn FnMut(Record)) -> Vec<Fault>,
     listed: &Keyring,
     locations: &[&str],
 ) -> Result<Set, Vec<Fault>> {
-    let mut builder = Builder::default();
+    let mut builder = Builder::with_capacity(count);
     let mut more = Vec::new();
     let mut faults = parse(&mut |record| {
         if listed.find(record.hash.get_ref()).is_some() {

@@ -99,15 +99,17 @@ impl<F: Future<Output = Answered>> Exchange<'_, F> {
                     Poll::Pending if self.is_lost(cx) => break End::Broken,
                     Poll::Pending => return Poll::Pending,
                 },
-                At::Writing(_) if self.client.check_grant().is_err() => {
-                    tracing::debug!("a response ends with the key that it was asked for with");
-                    // Not every client could tell otherwise that this was not all.
-                    self.client.reset_when_closed();
-                    break End::Broken;
-                }
-                At::Writing(writing) => {
-                    break ready!(writing.poll_end(self.client, &self.pace, cx));
-                }
+                At::Writing(writing) => match writing.poll_end(self.client, &self.pace, cx) {
+                    Poll::Ready(end) => break end,
+                    // What is complete goes out; what goes on ends with its key.
+                    Poll::Pending if self.client.check_grant().is_err() => {
+                        tracing::debug!("a response ends with the key that it was asked for with");
+                        // Not every client could tell otherwise that this was not all.
+                        self.client.reset_when_closed();
+                        break End::Broken;
+                    }
+                    Poll::Pending => return Poll::Pending,
+                },
             }
         };
         self.client.end();
