@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod edit;
+pub mod import;
 mod lock;
 mod replace;
 mod stamp;

@@ -1,6 +1,7 @@
 //! `keygate keys`: changing and reading a keys file.
 
 mod add;
+mod import;
 mod list;
 mod revoke;
 mod rotate;
@@ -43,6 +44,8 @@ enum Command {
     Revoke(revoke::Args),
     /// Say whose key stands on the standard input, and whether it is valid now
     Verify(verify::Args),
+    /// Add the keys of another program's file; the file keeps only their digests
+    Import(import::Args),
 }
 
 /// Runs the command.
@@ -53,6 +56,7 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
         Command::Rotate(args) => rotate::run(args, console),
         Command::Revoke(args) => revoke::run(args, console),
         Command::Verify(args) => verify::run(args, console),
+        Command::Import(args) => import::run(args, console),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `keygate keys` from outside: what it prints, what it writes, and what it leaves as it was.
 
+mod import;
 mod safety;
 
 use std::fs;
