@@ -39,6 +39,7 @@ mod sample;
 mod screen;
 mod server;
 mod socket;
+mod stack;
 mod upstream;
 
 use std::io;

@@ -8,6 +8,7 @@ use crate::config::{self, Config, Environment};
 use crate::observe::log::{self, Log};
 use crate::plan::{self, ListenAddr, Plan};
 use crate::reload::Source;
+use crate::stack::wiping;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -114,7 +115,7 @@ fn exclusive(one: (&str, bool), other: (&str, bool)) -> Result<(), Failure> {
 
 /// Loads the first plan and serves; `ready` is told the addresses that are listened on.
 pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result<(), Failure> {
-    let plan = source.load().map_err(Failure::configuration)?;
+    let plan = wiping(|| source.load()).map_err(Failure::configuration)?;
     let log = Log::start(plan.log.format, log_level().as_deref())
         .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
     for warning in &plan.warnings {

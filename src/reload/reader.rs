@@ -7,6 +7,8 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use crate::stack::wiping;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// One thread from start to end: where no more can be started, a reload still can. It ends when
@@ -23,7 +25,7 @@ impl Reader {
         thread::Builder::new().name("config".into()).spawn(move || {
             for job in incoming {
                 // What a panic says is logged; the next file may be a better one.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                let _ = wiping(|| catch_unwind(AssertUnwindSafe(job)));
             }
         })?;
         Ok(Self(jobs))
