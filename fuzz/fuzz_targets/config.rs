@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use keygate::config::{self, Environment};
 use keygate::head::RequestHead;
@@ -76,7 +76,7 @@ fn written(texts: &[Vec<u8>]) -> BTreeMap<String, bool> {
 /// Whether a location lets a request without a key go on.
 fn is_open(location: &plan::Location) -> bool {
     let mut head = RequestHead::default();
-    let mut cx = Cx { client: None, now: Instant::now(), consumer: None, key_id: None };
+    let mut cx = Cx::new(None, Instant::now(), SystemTime::now());
     let mut verdicts = location.plugins.iter().map(|plugin| plugin.request(&mut head, &mut cx));
     verdicts.all(|verdict| verdict.is_continue())
 }
