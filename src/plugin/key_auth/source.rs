@@ -70,7 +70,7 @@ impl Source {
             return Err("a cookie is named as the source \"cookie:NAME\"".to_owned());
         }
         match scheme {
-            Some(scheme) if !is_token(scheme) => Err(format!("{scheme:?} is no scheme")),
+            Some(scheme) if !is_token(scheme.as_bytes()) => Err(format!("{scheme:?} is no scheme")),
             _ => Ok(Self::Header { name: field, scheme: scheme.map(Box::from) }),
         }
     }
@@ -91,7 +91,7 @@ impl Source {
 
     /// A cookie.
     pub(super) fn cookie(name: &str) -> Result<Self, String> {
-        if !is_token(name) {
+        if !is_token(name.as_bytes()) {
             return Err(format!("{name:?} is no name of a cookie"));
         }
         Ok(Self::Cookie(name.into()))
@@ -183,7 +183,7 @@ pub(super) fn split_cookie(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// RFC 9110, section 5.6.2.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &[u8]) -> bool {
     let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_tchar)
+    !text.is_empty() && text.iter().copied().all(is_tchar)
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderValue, StatusCode};
 
-use super::source::Found;
+use super::source::{Found, is_token};
 use crate::head::{RequestHead, ResponseHead};
 use crate::headers::asks_for_websocket;
 
@@ -79,7 +79,8 @@ pub(super) fn find(head: &RequestHead) -> Found<'_> {
     match places {
         0 => Found::Absent,
         1 if alone && key.is_empty() => Found::Empty,
-        1 if alone => Found::One(Cow::Borrowed(key)),
+        1 if alone && is_token(key) => Found::One(Cow::Borrowed(key)),
+        // What is no token, other parsers of lists may take apart elsewhere.
         _ => Found::Several,
     }
 }
@@ -115,7 +116,7 @@ pub(super) fn choose_bearer(head: &mut ResponseHead) {
 #[cfg(test)]
 mod tests {
     use super::super::hiding::check_hidden;
-    use super::super::tests::{check, cx, head, plugin};
+    use super::super::tests::{build, check, cx, head, plugin};
     use super::*;
     use crate::fields::Fields;
 
@@ -171,6 +172,15 @@ mod tests {
             ("chat\nopenai-insecure-api-key.K1", "invalid"),
         ] {
             check(SOURCE, &format!("GET /\n{ASKS}{}", offer(values)), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_no_key_even_if_it_is_in_the_list() {
+        for (key, goes_on) in [("a+b", true), ("a/b=", false), ("(a)", false), ("a b", false)] {
+            let plugin = build(&format!("{SOURCE}\nkeys = ['{key}']")).unwrap().plugin;
+            let mut head = head(&format!("GET /\n{ASKS}{}", offer(&format!("bearer, {key}"))));
+            assert_eq!(plugin.request(&mut head, &mut cx()).is_continue(), goes_on, "{key}");
         }
     }
 
