@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints how many user-space instructions keygate spends on one request, exactly and repeatably, and where.
-# Usage: instructions.sh [FUNCTIONS] [CASE]   how many of the costliest functions to list; get, missing, invalid or connect
+# Usage: instructions.sh [FUNCTIONS] [CASE]   how many of the costliest functions to list; get, limited, missing, invalid or connect
 # KEYGATE=path counts that binary instead of building one with line tables.
 set -eu
 [ -z "${KEYGATE:-}" ] || KEYGATE=$(realpath "$KEYGATE")

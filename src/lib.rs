@@ -6,7 +6,7 @@
 //! could be read in two ways, [`route`] chooses a location, its [`plugin`]s let the request go on
 //! or answer it with a [`reply`]. Then `forward` sends it to an `upstream` and the `answer` back;
 //! what they hand on is a [`head`] with its [`fields`]. [`keys`] and [`query`] are the pure parts
-//! of authentication, [`keystore`] is where files of keys are;
+//! of authentication, [`keystore`] is where files of keys are, [`limit`] counts;
 //! [`observe`] is what can be seen from outside.
 
 mod answer;

@@ -35,11 +35,13 @@ class Case:
 
     key: str = "valid"
     close: bool = False
+    limited: bool = False
     margin: float = MARGIN
 
 
 CASES = {
     "get": Case(),
+    "limited": Case(limited=True),
     "missing": Case(key="missing"),
     "invalid": Case(key="wrong"),
     # Whether the request is there when the connection is accepted is a matter of luck, and so is a call or two.
@@ -91,7 +93,7 @@ def stand(name, options):
     """The proxy of a case, and a client that asks it for what the case says."""
     case = CASES[name]
     with tempfile.TemporaryDirectory(prefix="keygate-budget-") as folder:
-        bench = Bench(folder, key_count=100, origin_port=Origin().port)
+        bench = Bench(folder, key_count=100, origin_port=Origin().port, limited=case.limited)
         proxy = Proxy("keygate", bench, options.keygate)
         key = {"valid": bench.keys[0], "wrong": bench.wrong_keys[0], "missing": None}[case.key]
         yield proxy, bench.client(proxy, "/small", key, case.close, host="api.example.com")

@@ -16,16 +16,18 @@ HERE = pathlib.Path(__file__).parent
 BODIES = {"64k": 64 << 10, "1m": 1 << 20}
 # The keys that the load uses in turn: of a million, some from everywhere.
 MOST_USED = 100_000
+# A limit for keygate that no load meets, so that what it costs is seen.
+LIMIT = '[plugins.rate-limit]\nrate = "10000/1s"\nby = "key"'
 
 
 class Bench:
     """A folder with keys, configuration files, the origin's files and logs."""
 
-    def __init__(self, folder, key_count, query=False, streams=False, origin_port=None):
+    def __init__(self, folder, key_count, query=False, streams=False, origin_port=None, limited=False):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
         self.folder.chmod(0o755)  # nginx's worker is another user
-        self.query, self.streams = query, streams
+        self.query, self.streams, self.limited = query, streams, limited
         self.origin_port = origin_port or free_port()
         self.keys = make_keys("valid", key_count)
         self.wrong_keys = make_keys("wrong", 100)
@@ -79,7 +81,8 @@ class Proxy:
                        "WORKERS": workers, "KEYS": keys, "CLIENTS": most_clients(),
                        "PLACE": self.recipe.query if bench.query else self.recipe.header,
                        "STRIP": self.recipe.strip if bench.query else "",
-                       "UNDELAYED": self.recipe.undelayed if bench.streams else ""}
+                       "UNDELAYED": self.recipe.undelayed if bench.streams else "",
+                       "LIMITED": ', "rate-limit"' if bench.limited else "", "LIMIT": LIMIT if bench.limited else ""}
         self.config.write_text(fill(config(self.recipe.template), self.places))
 
     @contextlib.contextmanager

@@ -1,7 +1,5 @@
 //! What a client is told of its limit (draft-ietf-httpapi-ratelimit-headers-11).
 
-use std::io::Write;
-
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
@@ -32,19 +30,24 @@ impl Report {
     pub fn write(&self, headers: &mut Fields) {
         let Standing { count, window_s, remaining, reset_s } = self.standing;
         let by = self.by.name();
-        headers.insert(RATELIMIT_POLICY, item(by, ['q', 'w'], [count, window_s]));
-        headers.insert(RATELIMIT, item(by, ['r', 't'], [remaining, reset_s]));
+        headers.insert(RATELIMIT_POLICY, item(by, [(";q=", count), (";w=", window_s)]));
+        headers.insert(RATELIMIT, item(by, [(";r=", remaining), (";t=", reset_s)]));
     }
 }
 
-/// A string with two parameters, as structured fields write them (RFC 9651, section 3.3).
-fn item(name: &str, parameters: [char; 2], values: [u32; 2]) -> HeaderValue {
+/// A string with parameters, as structured fields write them (RFC 9651, section 3.3).
+fn item(name: &str, parameters: [(&str, u32); 2]) -> HeaderValue {
     let mut text = Vec::with_capacity(48);
-    let ([first, second], [a, b]) = (parameters, values);
-    // Writing to memory does not fail, and what is written are words and numbers.
-    let _ = write!(text, "\"{name}\";{first}={a};{second}={b}");
-    HeaderValue::from_maybe_shared(Bytes::from(text))
-        .unwrap_or_else(|_| HeaderValue::from_static(""))
+    for part in ["\"", name, "\""] {
+        text.extend_from_slice(part.as_bytes());
+    }
+    for (parameter, value) in parameters {
+        text.extend_from_slice(parameter.as_bytes());
+        text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+    // Words and numbers can always stand in a field.
+    let value = HeaderValue::from_maybe_shared(Bytes::from(text));
+    value.unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

@@ -94,7 +94,9 @@ fn only_reply_chooses_a_status() {
 #[test]
 fn what_decides_does_nothing_else() {
     let decides = |name: &str| {
-        ["explain/", "route/", "keys/", "plugin/"].iter().any(|folder| name.starts_with(folder))
+        ["explain/", "route/", "keys/", "limit/", "plugin/"]
+            .iter()
+            .any(|folder| name.starts_with(folder))
             || ["decide.rs", "query.rs", "upstream/balance.rs"].contains(&name)
     };
     let deeds =
