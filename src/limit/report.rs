@@ -1,6 +1,5 @@
 //! What a client is told of its limit (draft-ietf-httpapi-ratelimit-headers-11).
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::subject::By;
@@ -35,19 +34,26 @@ impl Report {
     }
 }
 
-/// A string with parameters, as structured fields write them (RFC 9651, section 3.3).
+/// How long what is told may be: a word, and two parameters of ten digits.
+const LENGTH: usize = 48;
+
+/// A string with parameters, as structured fields write them (RFC 9651, section 3.3). It is put
+/// together where it takes no memory, since it is in every response of a location with a limit.
 fn item(name: &str, parameters: [(&str, u32); 2]) -> HeaderValue {
-    let mut text = Vec::with_capacity(48);
-    for part in ["\"", name, "\""] {
-        text.extend_from_slice(part.as_bytes());
-    }
+    let (mut text, mut length) = ([0; LENGTH], 0);
+    let mut write = |part: &str| {
+        text[length..length + part.len()].copy_from_slice(part.as_bytes());
+        length += part.len();
+    };
+    write("\"");
+    write(name);
+    write("\"");
     for (parameter, value) in parameters {
-        text.extend_from_slice(parameter.as_bytes());
-        text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        write(parameter);
+        write(itoa::Buffer::new().format(value));
     }
     // Words and numbers can always stand in a field.
-    let value = HeaderValue::from_maybe_shared(Bytes::from(text));
-    value.unwrap_or_else(|_| HeaderValue::from_static(""))
+    HeaderValue::from_bytes(&text[..length]).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -67,6 +73,15 @@ mod tests {
         let expected = "ratelimit: \"consumer\";r=7;t=12\nvia: a\n\
                         ratelimit-policy: \"consumer\";q=100;w=60";
         assert_eq!(lines(&headers), expected);
+    }
+
+    #[test]
+    fn the_longest_report_has_room() {
+        let most = u32::MAX;
+        let standing = Standing { count: most, window_s: most, remaining: most, reset_s: most };
+        let mut headers = Fields::new();
+        Report { by: By::Consumer, standing }.write(&mut headers);
+        assert!(lines(&headers).contains("\"consumer\";r=4294967295;t=4294967295"));
     }
 
     #[test]
