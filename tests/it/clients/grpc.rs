@@ -1,7 +1,7 @@
 //! A client of gRPC with its key as metadata, over HTTP/1.1: Connect's gRPC-Web.
 
 use super::guarding;
-use super::program::Program;
+use super::program::{run, start};
 use super::provider::WORDS;
 use crate::support::reference::{K1, K2, K3, KEYS};
 use crate::support::{Canaries, Exchange, Gate, Origin, Signal};
@@ -46,7 +46,7 @@ fn model(next: Signal) -> Origin {
 fn a_call_is_let_through_by_its_metadata_and_the_key_goes_no_further() {
     let model = model(Signal::new());
     let gate = guarding(model.address);
-    assert_eq!(Program::start(PROGRAM, &["ask"], &gate, K1).prints(), WORDS.join(" "));
+    assert_eq!(run(PROGRAM, &["ask"], &gate, K1), WORDS.join(" "));
     assert_eq!(Canaries::of(&KEYS).found_in(&model.last().bytes()), None);
 }
 
@@ -55,7 +55,7 @@ fn every_message_of_a_stream_is_seen_before_the_next_is_sent() {
     let next = Signal::new();
     let model = model(next.clone());
     let gate = guarding(model.address);
-    let program = Program::start(PROGRAM, &["stream"], &gate, K1);
+    let program = start(PROGRAM, &["stream"], &gate, K1);
     for (number, word) in (1..).zip(WORDS) {
         next.give();
         assert_eq!(program.line(number), word);
@@ -65,7 +65,7 @@ fn every_message_of_a_stream_is_seen_before_the_next_is_sent() {
 
 #[track_caller]
 fn check_refused(gate: &Gate, key: &str, task: &str, expected: &str) {
-    let printed = Program::start(PROGRAM, &[task], gate, key).prints();
+    let printed = run(PROGRAM, &[task], gate, key);
     let (status, id) = printed.rsplit_once(' ').expect("several words");
     assert_eq!(status, expected);
     let logged = format!("id={id}");
@@ -81,6 +81,6 @@ fn a_refusal_is_the_status_that_grpc_has_for_it() {
         check_refused(&gate, K2, task, "PermissionDenied 7 Key not allowed");
     }
     assert_eq!(model.connections(), 0);
-    assert_eq!(Program::start(PROGRAM, &["ask"], &gate, K3).prints(), WORDS.join(" "));
+    assert_eq!(run(PROGRAM, &["ask"], &gate, K3), WORDS.join(" "));
     check_refused(&gate, K3, "ask", "ResourceExhausted 8 Quota exceeded");
 }

@@ -1,6 +1,6 @@
 //! OpenAI's SDKs for Python and JavaScript, and Anthropic's for Python.
 
-use super::program::Program;
+use super::program::{run, start};
 use super::provider::{WORDS, provider};
 use super::{PROVIDERS, guarding};
 use crate::support::reference::{K1, K2, K3, K4, KEYS};
@@ -16,7 +16,7 @@ fn an_answer_arrives_and_the_providers_key_goes_on_instead_of_the_callers() {
     let provider = provider(Signal::new());
     let gate = guarding(provider.address);
     for sdk in SDKS {
-        assert_eq!(Program::start(sdk, &["ask"], &gate, K1).prints(), WHOLE, "{sdk}");
+        assert_eq!(run(sdk, &["ask"], &gate, K1), WHOLE, "{sdk}");
         let arrived = provider.last();
         assert_eq!(Canaries::of(&KEYS).found_in(&arrived.bytes()), None, "{sdk}");
         let bearer = format!("Bearer {PROVIDERS}");
@@ -31,7 +31,7 @@ fn every_word_is_seen_before_the_next_is_said() {
     let provider = provider(next.clone());
     let gate = guarding(provider.address);
     for sdk in SDKS {
-        let program = Program::start(sdk, &["stream"], &gate, K1);
+        let program = start(sdk, &["stream"], &gate, K1);
         for (number, word) in (1..).zip(WORDS) {
             next.give();
             assert_eq!(program.line(number), word, "{sdk}");
@@ -52,7 +52,7 @@ fn statuses(gate: &Gate) -> Vec<String> {
 fn check_refused(gate: &Gate, key: &str, exception: &str, sentence: &str) {
     for sdk in SDKS {
         let before = statuses(gate).len();
-        let printed = Program::start(sdk, &["ask"], gate, key).prints();
+        let printed = run(sdk, &["ask"], gate, key);
         let (first, second) = printed.split_once('\n').unwrap_or_else(|| panic!("{printed}"));
         let (first, id) = first.rsplit_once(' ').expect("several words");
         assert_eq!((first, second), (exception, sentence), "{sdk}");
@@ -82,7 +82,7 @@ fn what_a_key_may_not_do_is_an_error_of_permission() {
 fn a_quota_that_is_used_up_is_an_error_of_its_own_and_is_not_tried_again() {
     let provider = provider(Signal::new());
     let gate = guarding(provider.address);
-    assert_eq!(Program::start(SDKS[0], &["ask"], &gate, K3).prints(), WHOLE);
+    assert_eq!(run(SDKS[0], &["ask"], &gate, K3), WHOLE);
     check_refused(&gate, K3, "RateLimitError 429 quota_exceeded", "Quota exceeded");
     assert_eq!(provider.count(), 1);
 }
@@ -93,7 +93,7 @@ fn what_comes_too_soon_is_sent_again_when_it_may() {
     let gate = guarding(provider.address);
     for sdk in SDKS {
         let before = statuses(&gate).len();
-        let printed = Program::start(sdk, &["ask", "ask"], &gate, K4).prints();
+        let printed = run(sdk, &["ask", "ask"], &gate, K4);
         assert_eq!(printed, [WHOLE, WHOLE].join("\n"), "{sdk}");
         let all = || statuses(&gate).split_off(before);
         let count = |status: &str| all().iter().filter(|found| *found == status).count();

@@ -3,10 +3,10 @@
 
 use std::process::Command;
 
-use super::program::Program;
+use super::program::{command, run};
 use super::{PROVIDERS, guarding};
-use crate::support::Gate;
 use crate::support::reference::K1;
+use crate::support::{Gate, Program};
 
 /// What `websocket.mjs` says of its connections, in order.
 const REPORT: &str = "bearer chat refused refused realtime refused refused";
@@ -16,7 +16,7 @@ const OFFERED: [&str; 4] = ["null", "\"chat\"", "\"realtime\"", "\"chat\""];
 
 /// A provider of WebSockets, and a gate in front of it.
 fn stand() -> (Program, Gate) {
-    let provider = Program::alone("provider.mjs");
+    let provider = Program::start(&mut command("provider.mjs"));
     let port = provider.line(1).replace("port ", "").parse::<u16>().expect("a port");
     let gate = guarding(([127, 0, 0, 1], port).into());
     (provider, gate)
@@ -34,7 +34,7 @@ fn check_offered(provider: &Program) {
 #[test]
 fn a_websocket_in_node_sends_its_key_as_a_subprotocol() {
     let (provider, gate) = stand();
-    assert_eq!(Program::start("websocket_node.mjs", &[], &gate, K1).prints(), REPORT);
+    assert_eq!(run("websocket_node.mjs", &[], &gate, K1), REPORT);
     check_offered(&provider);
 }
 
@@ -55,7 +55,7 @@ fn a_page_in_a_browser_sends_its_key_as_a_subprotocol() {
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]);
     command.arg(format!("--user-data-dir={}", profile.path().display()));
     command.arg(format!("http://{site}/page.html#http://{}%20{K1}", gate.address));
-    let _browser = Program::of(command);
+    let _browser = Program::start(&mut command);
     check_offered(&provider);
     assert_eq!(provider.line(OFFERED.len() + 2), format!("report {REPORT}"));
 }

@@ -11,14 +11,15 @@ use super::EXAMPLES;
 use super::output::is_as_described;
 use super::port::Port;
 use super::readme::{Block, blocks};
-use super::terminal::{Server, Terminal};
+use super::terminal::{Terminal, open};
+use crate::support::Program;
 
 /// What a reader who tried the example left behind.
 const LEFT_BEHIND: [&str; 5] = [".env", "tls", "tmp", "nginx.pid", "__pycache__"];
 
 /// A copy of the examples, and one of them to run. Whatever it started ends with it.
 pub(super) struct Example {
-    servers: Vec<Server>,
+    servers: Vec<Program>,
     terminal: Terminal,
     folder: PathBuf,
     ports: BTreeMap<String, Port>,
@@ -72,7 +73,7 @@ impl Example {
         for block in blocks {
             match block {
                 Block::Server { command, addresses } => {
-                    let mut server = Server::start(&self.folder, &command);
+                    let mut server = open(&self.folder, &command);
                     server.wait_until_it_listens_on(&addresses);
                     self.servers.push(server);
                 }
@@ -97,8 +98,8 @@ impl Example {
 
     /// Everything that the programs in the other terminals wrote so far.
     pub(super) fn servers_wrote(&self) -> String {
-        let logs = self.servers.iter().flat_map(|server| [&server.stdout, &server.stderr]);
-        logs.map(|log| log.text()).collect::<Vec<_>>().join("\n")
+        let wrote = self.servers.iter().map(Program::wrote);
+        wrote.collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::Example;
-use super::terminal::Server;
+use super::terminal::open;
 use crate::support::{Exchange, Origin, Signal, wait_until};
 
 #[test]
@@ -70,7 +70,7 @@ fn passes_piece_by_piece(example: &mut Example, media_type: &'static str, versio
     let curl = format!(
         "curl -sSN {version} --cacert tls/fullchain.pem -H 'X-API-Key: key-for-user-A' {url}"
     );
-    let client = Server::start(example.folder(), &curl);
+    let client = open(example.folder(), &curl);
     for number in 0..PIECES {
         let piece = format!("data: {number}");
         client.stdout.wait_for(&piece, |line| line == piece);
