@@ -160,7 +160,13 @@ impl Text for Network {
     const EXPECTED: &'static str = IpNet::EXPECTED;
 
     fn parse(text: &str) -> Result<Self, String> {
-        <IpNet as Text>::parse(text).map(Self)
+        match <IpNet as Text>::parse(text)? {
+            // No client's address is of this form when it is compared.
+            IpNet::V6(network) if network.addr().to_ipv4_mapped().is_some() => {
+                Err("a network of IPv4 is written as one, such as \"10.0.0.0/8\"".to_owned())
+            }
+            network => Ok(Self(network)),
+        }
     }
 }
 

@@ -35,9 +35,14 @@ impl Compiler<'_> {
             }
             let source =
                 |other: &&Built| other.authenticates && touches(plugin, &other.credentials.headers);
+            let guard = behind.iter().position(|other| other.authenticates);
             if let Some(other) = behind.iter().position(source) {
                 let other = name(at + 1 + other);
                 let message = format!("`{}` changes a field in which `{other}` looks", name(at));
+                fault(message, format!("put it behind `{other}`"));
+            } else if let Some(other) = guard.filter(|_| plugin.order.gives) {
+                let other = name(at + 1 + other);
+                let message = format!("`{}` sets fields before `{other}` has decided", name(at));
                 fault(message, format!("put it behind `{other}`"));
             }
             let keeper = |other: &&Built| touches(plugin, &other.order.keeps);

@@ -237,6 +237,8 @@ pub struct CredentialPlaces {
 pub struct Order {
     /// Whether it can decide nothing about a request that was not authenticated before.
     pub needs_key: bool,
+    /// Whether it gives requests what is the operator's: none before it is known whose they are.
+    pub gives: bool,
     /// The header fields of a request that it changes: none in which a plugin behind it looks for a
     /// credential.
     pub changes: Vec<HeaderName>,

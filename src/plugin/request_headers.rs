@@ -33,7 +33,11 @@ impl Settings for RequestHeadersSettings {
         // No trailer of a client's comes beside what is set here.
         let headers = edit.new_names().cloned().collect();
         let credentials = CredentialPlaces { headers, ..CredentialPlaces::default() };
-        let order = Order { changes: edit.names().cloned().collect(), ..Order::default() };
+        let order = Order {
+            gives: edit.new_names().next().is_some(),
+            changes: edit.names().cloned().collect(),
+            ..Order::default()
+        };
         let plugin = Arc::new(RequestHeaders(edit));
         Ok(Built { credentials, order, ..Built::new(plugin) })
     }
