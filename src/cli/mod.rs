@@ -7,6 +7,7 @@ pub mod init;
 pub mod keygen;
 pub mod keys;
 pub mod serve;
+pub mod smoke;
 mod table;
 
 use std::io::{Read, Write};
@@ -42,6 +43,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Write a commented starter folder with a fresh key, and print the key
     Init(init::Args),
+    /// Prove from outside that a running gate refuses what it must
+    Smoke(smoke::Args),
     /// Print new random keys, each with the line to paste into a configuration
     Keygen(keygen::Args),
     /// Add, list, rotate, revoke and verify the keys of a keys file
@@ -116,6 +119,7 @@ pub fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failur
         Some(Command::Check(args)) => check::run(&args, out),
         Some(Command::Explain(args)) => explain::run(&args, console),
         Some(Command::Init(args)) => init::run(&args, console),
+        Some(Command::Smoke(args)) => smoke::run(&args, console),
         Some(Command::Keygen(args)) => keygen::run(&args, out),
         Some(Command::Keys(args)) => keys::run(&args, console),
         Some(Command::Demo(args)) => demo::run(&args, out),

@@ -43,6 +43,7 @@ mod routing;
 mod screening;
 mod secrets;
 mod sinks;
+mod smoke;
 mod sockets;
 mod sources;
 mod starved;
