@@ -170,3 +170,40 @@ fn new(path: &Path) -> Result<PathBuf, String> {
     let name = path.file_name().ok_or_else(|| format!("{shown} is not the name of a file"))?;
     Ok(folder.join(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_changed_meanwhile_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let record = "[[key]]\nid = \"a\"\nhash = \"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\n";
+        let changes = [None, Some("# by hand\n"), Some("# by hand, again\n")];
+        for change in changes {
+            let mut edit = Edit::begin(&path, true, |_| ()).unwrap();
+            edit.append(record);
+            let written = change.map(|text| fs::write(&path, text).unwrap());
+            match edit.commit() {
+                Ok(()) => assert!(written.is_none(), "it was written over"),
+                Err(refusal) => {
+                    assert!(format!("{refusal:?}").contains("changed by somebody else"));
+                    assert_eq!(fs::read_to_string(&path).unwrap(), change.unwrap());
+                }
+            }
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_would_be_wrong_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        fs::write(&path, "# keep\n").unwrap();
+        let mut edit = Edit::begin(&path, false, |_| ()).unwrap();
+        edit.append("[[key]]\nid = \"a\"\n");
+        assert!(matches!(edit.commit(), Err(Refusal::Wrong(problems)) if problems.len() == 1));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "# keep\n");
+    }
+}
