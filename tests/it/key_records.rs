@@ -1,12 +1,14 @@
 //! A keys file at a running gate: what its records let through, and when that changes.
 
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use keygate::keys::digest::Digest;
 
 use crate::reload::LISTEN;
 use crate::support::reference::upstream;
-use crate::support::{Client, DEADLINE, Gate, Origin, Response, wait_until};
+use crate::support::{Client, DEADLINE, Gate, Origin, Response, run, wait_until};
 use crate::websocket::{HANDSHAKE, SWITCHING};
 
 const PLUGIN: &str = "header = \"X-API-Key\"\nkeys_file = \"keys.toml\"\nhide_credentials = true\n";
@@ -333,4 +335,61 @@ fn when_keys_were_used_is_noted_beside_the_file() {
     let day = humantime::format_rfc3339(SystemTime::now()).to_string();
     assert_eq!(noted.lines().count(), 1, "{noted}");
     assert!(noted.starts_with(&format!("a {}", &day[..8])), "{noted}");
+}
+
+/// Asks with a key over and over, until it is told to stop; how often, and which answers were not
+/// 200.
+fn uses(gate: &Gate, id: &str, stop: &AtomicBool) -> (usize, Vec<u16>) {
+    let (mut count, mut wrong) = (0, Vec::new());
+    let mut client = gate.client();
+    while !stop.load(Ordering::Relaxed) {
+        let status = client.send(request(id, "GET /x", "")).response().status;
+        count += 1;
+        wrong.extend(Some(status).filter(|status| *status != 200));
+    }
+    (count, wrong)
+}
+
+#[test]
+fn the_life_of_a_key_takes_effect_within_a_second_and_disturbs_nobody() {
+    let origin = Origin::echo();
+    let mut gate = gate(&origin, &record("a", ""));
+    let folder = gate.folder().to_owned();
+    let keys = |arguments: &[&str]| {
+        let arguments = [&["keys"], arguments, &["--file", "config/keys.toml"]].concat();
+        let done = run(&arguments, &folder, &[]);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        done.stdout.trim_end().to_owned()
+    };
+    let status = |gate: &Gate, key: &str| {
+        let request = format!("GET /x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: {key}\r\n\r\n");
+        gate.send(request).status
+    };
+    let stop = AtomicBool::new(false);
+    let (first, second) = thread::scope(|scope| {
+        let others = scope.spawn(|| uses(&gate, "a", &stop));
+        let becomes = |key: &str, expected: u16| {
+            let since = Instant::now();
+            wait_until("it takes effect", || status(&gate, key) == expected);
+            since.elapsed()
+        };
+        let mut waits = Vec::new();
+        let first = keys(&["add", "bob"]);
+        waits.push(becomes(&first, 200));
+        let second = keys(&["rotate", "bob", "--overlap", "4s"]);
+        waits.push(becomes(&second, 200));
+        assert_eq!(status(&gate, &first), 200);
+        wait_until("the overlap ends", || status(&gate, &first) == 401);
+        assert_eq!(status(&gate, &second), 200);
+        keys(&["revoke", "bob"]);
+        waits.push(becomes(&second, 401));
+        stop.store(true, Ordering::Relaxed);
+        let (count, wrong) = others.join().expect("it counts");
+        assert!(count > 100 && wrong.is_empty(), "{count} requests of another key: {wrong:?}");
+        // A second, and what a crowded machine adds to it.
+        assert!(waits.iter().all(|wait| *wait < 3 * Duration::from_secs(1)), "{waits:?}");
+        (first, second)
+    });
+    gate.secret(first);
+    gate.secret(second);
 }
