@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use keygate::keys::digest::Digest;
 use serde_json::Value;
 
 use crate::support::reference::{K1, K2, ROOT, keyed, reference};
@@ -306,6 +307,44 @@ fn what_a_trusted_proxy_says_is_believed_alike() {
     }
     let (told, _) = explained(&gate, "GET", "/x", "X-Forwarded-For: 203.0.113.7");
     assert_eq!((&told["client"], &told["trusted"]), (&"203.0.113.7".into(), &true.into()));
+}
+
+#[test]
+fn whose_key_it_is_and_what_plugins_set_is_told_without_what_they_know() {
+    let origin = Origin::echo();
+    let config = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[upstreams.a]\naddrs = [\"{}\"]\n\
+         [plugins.key-auth]\nheader = \"X-API-Key\"\nkeys_file = \"keys.toml\"\n\
+         hide_credentials = true\n\
+         [plugins.rate-limit]\nrate = \"2/1h\"\nby = \"key\"\n\
+         [plugins.request-headers]\nset = {{ Authorization = \"Bearer K2\", X-Team = \"blue\" }}\n\
+         [locations.a]\npath = \"/\"\nupstream = \"a\"\n\
+         plugins = [\"key-auth\", \"rate-limit\", \"request-headers\"]\n",
+        origin.address
+    );
+    let digest = Digest::of(K1.as_bytes()).written();
+    let keys = format!("[[key]]\nid = \"laptop\"\nconsumer = \"alice\"\nhash = \"{digest}\"\n");
+    let gate = Gate::with(&[("keygate.toml", &keyed(&config)), ("keys.toml", &keys)]);
+    for _ in 0..3 {
+        explained(&gate, "GET", "/x", &keyed("X-API-Key: K1"));
+    }
+    let request = ("GET", "http://a.test/x", "X-API-Key: K1\nAccept: */*");
+    check(&gate, &origin, request);
+    let (told, output) = explained(&gate, request.0, request.1, &keyed(request.2));
+    assert_eq!(told["key"], serde_json::json!({ "id": "laptop", "consumer": "alice" }));
+    let steps: Vec<_> = told["plugins"].as_array().expect("a list").iter().collect();
+    assert_eq!(steps.len(), 3, "{told:#}");
+    assert_eq!(steps[0]["why"], "the key is valid; removes x-api-key");
+    assert_eq!(steps[2]["why"], "sets authorization, x-team");
+    for line in ["authorization: ***", "x-team: ***", "x-consumer-username: alice"] {
+        assert!(output.stdout.contains(line), "{line}: {told:#}");
+    }
+    // What was explained counts for nothing: two requests are within the limit, a third is not.
+    let send = |gate: &Gate| {
+        answer(&mut gate.client(), "GET", &bytes("GET", "http://a.test/x", &keyed("X-API-Key: K1")))
+            .status
+    };
+    assert_eq!((send(&gate), send(&gate)), (200, 429));
 }
 
 /// Runs `explain` on the reference configuration in front of nothing.
