@@ -133,7 +133,8 @@ mod tests {
         let expected =
             [(false, false, none), (false, true, some), (true, false, none), (true, true, some)];
         assert_eq!(all, expected);
-        assert_eq!(router.readings(&Method::GET, None, &"/%61;x//..".repeat(99)), None);
+        let often_encoded = format!("/%{}61", "25".repeat(40));
+        assert!(router.readings(&Method::GET, None, &often_encoded).is_none());
     }
 
     #[test]

@@ -134,24 +134,31 @@ fn key(input: &mut dyn Read) -> Result<Option<Zeroizing<String>>, Failure> {
     }
 }
 
-/// Sends all, some at a time.
+/// Sends all, some at a time. None is left out: one that comes to nothing has failed.
 fn send(target: &Target, probes: &[Probe], key: &str) -> Vec<Verdict> {
-    let one = |probe: &Probe| {
-        let answer = wire::ask(target, &probe.bytes(&target.authority, key));
+    let ask = |probe: &Probe| wire::ask(target, &probe.bytes(&target.authority, key));
+    let together = |few: &[Probe]| -> Vec<Verdict> {
+        thread::scope(|scope| {
+            let asked: Vec<_> =
+                few.iter().map(|probe| (probe, scope.spawn(move || ask(probe)))).collect();
+            let answer = |(probe, thread): (&Probe, thread::ScopedJoinHandle<'_, _>)| {
+                Verdict::of(probe, thread.join().unwrap_or(Err("lost".to_owned())))
+            };
+            asked.into_iter().map(answer).collect()
+        })
+    };
+    probes.chunks(AT_A_TIME).flat_map(together).collect()
+}
+
+impl Verdict {
+    fn of(probe: &Probe, answer: Result<u16, String>) -> Self {
         let ok = answer.as_ref().is_ok_and(|status| probe.expected.is_met_by(*status));
         let (status, error) = match answer {
             Ok(status) => (Some(status), None),
             Err(error) => (None, Some(error)),
         };
-        Verdict { probe: probe.name, sent: probe.shown(), status, error, ok }
-    };
-    let together = |few: &[Probe]| {
-        thread::scope(|scope| {
-            let threads: Vec<_> = few.iter().map(|probe| scope.spawn(|| one(probe))).collect();
-            threads.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()
-        })
-    };
-    probes.chunks(AT_A_TIME).flat_map(together).collect()
+        Self { probe: probe.name, sent: probe.shown(), status, error, ok }
+    }
 }
 
 fn rows(verdicts: &[Verdict]) -> Vec<[String; 4]> {
