@@ -25,12 +25,17 @@ impl Report {
         if self.standing.stricter(other.standing) == self.standing { self } else { other }
     }
 
-    /// Says it in a response, in place of what an upstream said of its own limits.
+    /// Says it in a response, beside what an upstream says of its own limits: both are lists.
     pub fn write(&self, headers: &mut Fields) {
         let Standing { count, window_s, remaining, reset_s } = self.standing;
-        let by = self.by.name();
-        headers.insert(RATELIMIT_POLICY, item(by, [(";q=", count), (";w=", window_s)]));
-        headers.insert(RATELIMIT, item(by, [(";r=", remaining), (";t=", reset_s)]));
+        let [policy, limit] = match self.by {
+            By::Client => ["\"client\";q=", "\"client\";r="],
+            By::Consumer => ["\"consumer\";q=", "\"consumer\";r="],
+            By::Key => ["\"key\";q=", "\"key\";r="],
+            By::Location => ["\"location\";q=", "\"location\";r="],
+        };
+        headers.append(RATELIMIT_POLICY, item((policy, count), (";w=", window_s)));
+        headers.append(RATELIMIT, item((limit, remaining), (";t=", reset_s)));
     }
 }
 
@@ -39,18 +44,13 @@ const LENGTH: usize = 48;
 
 /// A string with parameters, as structured fields write them (RFC 9651, section 3.3). It is put
 /// together where it takes no memory, since it is in every response of a location with a limit.
-fn item(name: &str, parameters: [(&str, u32); 2]) -> HeaderValue {
+fn item(first: (&str, u32), second: (&str, u32)) -> HeaderValue {
     let (mut text, mut length) = ([0; LENGTH], 0);
-    let mut write = |part: &str| {
-        text[length..length + part.len()].copy_from_slice(part.as_bytes());
-        length += part.len();
-    };
-    write("\"");
-    write(name);
-    write("\"");
-    for (parameter, value) in parameters {
-        write(parameter);
-        write(itoa::Buffer::new().format(value));
+    for (name, number) in [first, second] {
+        for part in [name, itoa::Buffer::new().format(number)] {
+            text[length..length + part.len()].copy_from_slice(part.as_bytes());
+            length += part.len();
+        }
     }
     // Words and numbers can always stand in a field.
     HeaderValue::from_bytes(&text[..length]).unwrap_or_else(|_| HeaderValue::from_static(""))
@@ -66,13 +66,25 @@ mod tests {
     use crate::sample::{fields, lines};
 
     #[test]
-    fn a_limit_is_told_in_two_fields_that_take_the_place_of_others() {
+    fn a_limit_is_told_in_two_fields_beside_those_of_the_upstream() {
         let standing = Standing { count: 100, window_s: 60, remaining: 7, reset_s: 12 };
         let mut headers = fields("ratelimit: \"own\";r=1;t=1\nvia: a");
         Report { by: By::Consumer, standing }.write(&mut headers);
-        let expected = "ratelimit: \"consumer\";r=7;t=12\nvia: a\n\
-                        ratelimit-policy: \"consumer\";q=100;w=60";
-        assert_eq!(lines(&headers), expected);
+        let told = "ratelimit-policy: \"consumer\";q=100;w=60\nratelimit: \"consumer\";r=7;t=12";
+        assert_eq!(lines(&headers), format!("ratelimit: \"own\";r=1;t=1\nvia: a\n{told}"));
+    }
+
+    #[test]
+    fn a_limit_is_named_by_what_is_counted() {
+        for by in [By::Client, By::Consumer, By::Key, By::Location] {
+            let standing = Standing { count: 1, window_s: 1, remaining: 0, reset_s: 1 };
+            let mut headers = Fields::new();
+            Report { by, standing }.write(&mut headers);
+            let written = format!("{by:?}").to_lowercase();
+            let told = format!("\"{written}\";q=1;w=1|\"{written}\";r=0;t=1");
+            let values = headers.iter().map(|(_, value)| value.to_str().unwrap());
+            assert_eq!(values.collect::<Vec<_>>().join("|"), told);
+        }
     }
 
     #[test]

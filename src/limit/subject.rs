@@ -23,16 +23,6 @@ pub enum By {
 }
 
 impl By {
-    /// The word for it in the configuration, and in what clients are told.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Consumer => "consumer",
-            Self::Key => "key",
-            Self::Location => "location",
-        }
-    }
-
     /// Whether only authentication can say it.
     pub fn needs_key(self) -> bool {
         matches!(self, Self::Consumer | Self::Key)

@@ -38,10 +38,11 @@ pub struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(rate: Rate, remaining: u32, reset: Duration) -> Self {
+    /// `reset` is in nanoseconds.
+    pub(super) fn new(rate: Rate, remaining: u32, reset: u64) -> Self {
         Self {
             count: rate.count,
-            window_s: whole_seconds(rate.window),
+            window_s: whole_seconds(nanoseconds(rate.window)),
             remaining,
             reset_s: whole_seconds(reset),
         }
@@ -55,10 +56,9 @@ impl Standing {
     }
 }
 
-/// Seconds, never fewer than it takes.
-fn whole_seconds(time: Duration) -> u32 {
-    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-    u32::try_from(seconds).unwrap_or(u32::MAX)
+/// Nanoseconds as seconds, never fewer than it takes.
+fn whole_seconds(time: u64) -> u32 {
+    u32::try_from(time.div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
 }
 
 /// Why a request may not come now.
@@ -143,10 +143,9 @@ impl Usage {
             }
         }
         if let Some((wait, window)) = longest {
-            let wait = Duration::from_nanos(wait);
             return Err(Refusal {
                 standing: Some(Standing::new(window.limit.rate, 0, wait)),
-                wait,
+                wait: Duration::from_nanos(wait),
                 is_quota: window.limit.is_quota,
             });
         }

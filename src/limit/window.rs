@@ -18,6 +18,10 @@ const INSTANTS: u32 = 128;
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) limit: Limit,
+    /// How long it is.
+    length: u64,
+    /// How many requests are remembered as one.
+    block: u32,
     /// When each block that is full had its last request, the oldest first.
     ends: VecDeque<u64>,
     /// How many requests there are in the block that is not full.
@@ -31,7 +35,15 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(limit: Limit) -> Self {
-        Self { limit, ends: VecDeque::new(), open: 0, last: 0, clear: 0 }
+        Self {
+            limit,
+            length: nanoseconds(limit.rate.window),
+            block: limit.rate.count.div_ceil(INSTANTS),
+            ends: VecDeque::new(),
+            open: 0,
+            last: 0,
+            clear: 0,
+        }
     }
 
     /// Whether one more may come now; else how long it must wait.
@@ -56,7 +68,7 @@ impl Window {
         // The clock of another worker may have been ahead.
         self.last = self.last.max(now);
         self.open += 1;
-        if self.open == self.block() {
+        if self.open == self.block {
             self.ends.push_back(self.last);
             self.open = 0;
         }
@@ -80,46 +92,36 @@ impl Window {
                 }
             }
         };
-        Standing::new(self.limit.rate, remaining, Duration::from_nanos(reset))
+        Standing::new(self.limit.rate, remaining, reset)
     }
 
     /// Whether nothing counts any more.
     pub(super) fn is_idle(&self, now: u64) -> bool {
-        self.last + self.length() <= now && self.clear <= now
+        self.last + self.length <= now && self.clear <= now
     }
 
     fn forget(&mut self, now: u64) {
-        let length = self.length();
-        while self.ends.front().is_some_and(|end| end + length <= now) {
+        while self.ends.front().is_some_and(|end| end + self.length <= now) {
             self.ends.pop_front();
         }
-        if self.last + length <= now {
+        if self.last + self.length <= now {
             self.open = 0;
         }
     }
 
     fn used(&self) -> u32 {
         // There are at most so many blocks as the limit has room for.
-        u32::try_from(self.ends.len()).unwrap_or(INSTANTS) * self.block() + self.open
+        u32::try_from(self.ends.len()).unwrap_or(INSTANTS) * self.block + self.open
     }
 
     /// When the oldest block is forgotten.
     fn next_free(&self) -> u64 {
-        self.ends.front().unwrap_or(&self.last) + self.length()
-    }
-
-    /// How many requests are remembered as one.
-    fn block(&self) -> u32 {
-        self.limit.rate.count.div_ceil(INSTANTS)
-    }
-
-    fn length(&self) -> u64 {
-        nanoseconds(self.limit.rate.window)
+        self.ends.front().unwrap_or(&self.last) + self.length
     }
 
     /// The time between two requests that come evenly.
     fn interval(&self) -> u64 {
-        self.length().div_ceil(u64::from(self.limit.rate.count))
+        self.length.div_ceil(u64::from(self.limit.rate.count))
     }
 }
 
