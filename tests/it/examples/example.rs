@@ -15,7 +15,8 @@ use super::terminal::{Terminal, open};
 use crate::support::Program;
 
 /// What a reader who tried the example left behind.
-const LEFT_BEHIND: [&str; 5] = [".env", "tls", "tmp", "nginx.pid", "__pycache__"];
+const LEFT_BEHIND: [&str; 7] =
+    [".env", "tls", "tmp", "nginx.pid", "__pycache__", "keys.toml.lock", "keys.toml.used"];
 
 /// A copy of the examples, and one of them to run. Whatever it started ends with it.
 pub(super) struct Example {

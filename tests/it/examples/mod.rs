@@ -11,12 +11,15 @@ mod cors;
 mod header_key;
 mod ip_restriction;
 mod llm_sidecar;
+mod many_users;
 mod nginx;
 mod openai_compatible;
 mod provider_key;
 mod query_key;
 mod rate_limit;
 mod response_headers;
+mod rotation;
+mod secrets_manager;
 
 use std::fs;
 use std::path::Path;
