@@ -14,7 +14,6 @@ use crate::http1::body::{Decoded, Decoder};
 use crate::http1::lines::Lines;
 use crate::http1::stock::Stock;
 use crate::plan::TrustedProxies;
-use crate::plugin::Cx;
 use crate::screen;
 use crate::server::h1::head::{Head, Search};
 use crate::upstream::head::{self, Response};
