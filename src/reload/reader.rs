@@ -24,8 +24,7 @@ impl Reader {
         let (jobs, incoming) = mpsc::channel::<Job>();
         thread::Builder::new().name("config".into()).spawn(move || {
             for job in incoming {
-                // What a panic says is logged; the next file may be a better one.
-                let _ = wiping(|| catch_unwind(AssertUnwindSafe(job)));
+                job();
             }
         })?;
         Ok(Self(jobs))
@@ -37,8 +36,12 @@ impl Reader {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (done, result) = oneshot::channel();
-        // Whoever gave the job may have gone.
-        let job = move || drop(done.send(job()));
+        let job = move || {
+            // What a panic says is logged; the next file may be a better one.
+            let result = wiping(|| catch_unwind(AssertUnwindSafe(job)));
+            // Whoever gave the job may have gone.
+            drop(result.map(|result| done.send(result)));
+        };
         self.0.send(Box::new(job)).ok()?;
         result.await.ok()
     }
