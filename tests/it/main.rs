@@ -9,6 +9,7 @@ mod body_limit;
 mod canaries;
 mod catalogue;
 mod clients;
+mod coming_from;
 mod concurrency;
 mod config;
 mod cores;
