@@ -5,36 +5,32 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::{Gate, Origin, Program, Recorded, run, run_fed, wait_until};
+use crate::examples::{Terminal, fenced, open};
+use crate::support::{Gate, Origin, Recorded, run, run_fed, wait_until};
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/coming-from.md"));
 
 /// The keys of every configuration on the page.
 const KEYS: [&str; 2] = ["key-for-alice-0123456789", "key-for-bob-0123456789"];
 
-/// The section of the page below a heading: each block's language and text.
+/// A folder with the files of the section below a heading, in which its command has printed what
+/// stands there.
 #[track_caller]
-fn blocks(heading: &str) -> Vec<(&'static str, &'static str)> {
+fn migrated(heading: &str) -> TempDir {
     let below = PAGE.split_once(&format!("\n## {heading}\n"));
     let (_, below) = below.unwrap_or_else(|| panic!("there is no heading {heading:?}"));
     let section = below.split("\n## ").next().unwrap_or_default();
-    let fenced = section.split("\n```").skip(1).step_by(2);
-    fenced.map(|block| block.split_once('\n').expect("a block has lines")).collect()
-}
-
-/// A folder with the section's files, in which its command has printed what stands there.
-#[track_caller]
-fn migrated(heading: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     let mut printed = None;
-    for (language, text) in blocks(heading) {
-        match language {
-            "sh" => printed = Some(shell(text, folder.path())),
-            "text" => assert_eq!(printed.take().as_deref(), Some(format!("{text}\n").as_str())),
+    for (language, text) in fenced(section) {
+        match &*language {
+            "sh" => printed = Some(Terminal::open(folder.path()).paste(&text)),
+            "text" => {
+                assert_eq!(printed.take().as_deref().map(str::trim_end), Some(text.trim_end()));
+            }
             _ => {
                 let (name, text) = text.split_once('\n').expect("a file has lines");
                 let name = name.strip_prefix("# ").expect("the first line names the file");
@@ -44,19 +40,6 @@ fn migrated(heading: &str) -> TempDir {
     }
     assert!(folder.path().join("keys.toml").exists(), "nothing was imported");
     folder
-}
-
-/// What commands print, errors included.
-#[track_caller]
-fn shell(commands: &str, folder: &Path) -> String {
-    let keygate = Path::new(env!("CARGO_BIN_EXE_keygate")).parent().expect("it is in a folder");
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("{{\n{commands}\n}} 2>&1")]).current_dir(folder);
-    shell.env("PATH", format!("{}:{path}", keygate.display())).stdin(Stdio::null());
-    let output = shell.output().expect("there is a shell");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("it prints text")
 }
 
 /// The imported keys have these ids; the configuration draws no warning and guards the API.
@@ -123,8 +106,7 @@ fn what_is_said_of_nginx_is_so() {
     let shown = shown.replace("127.0.0.1:8000", &origin.address.to_string());
     fs::write(folder.path().join("site.conf"), shown).expect("the folder can be written");
     fs::write(path, include_str!("../../examples/nginx/nginx.conf")).expect("the same");
-    let start = "PATH=$PATH:/usr/sbin exec nginx -p . -e stderr -c nginx.conf";
-    let nginx = Program::start(Command::new("sh").args(["-c", start]).current_dir(folder.path()));
+    let nginx = open(folder.path(), "exec nginx -p . -e stderr -c nginx.conf");
     let socket = folder.path().join("nginx.sock");
     wait_until("nginx listens", || UnixStream::connect(&socket).is_ok());
     let says = |key: &str| nginx_says(&socket, &format!("X-Api-Key: {key}\r\n"));

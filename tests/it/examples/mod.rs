@@ -25,6 +25,8 @@ use std::fs;
 use std::path::Path;
 
 use example::Example;
+pub(crate) use readme::fenced;
+pub(crate) use terminal::{Terminal, open};
 
 /// The folder of the examples.
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");

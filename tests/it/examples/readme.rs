@@ -43,7 +43,7 @@ pub(super) fn blocks(markdown: &str) -> Vec<Block> {
 
 /// Every fenced block: what stands behind the fence, and the lines inside.
 #[track_caller]
-fn fenced(markdown: &str) -> Vec<(String, String)> {
+pub(crate) fn fenced(markdown: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut lines = markdown.lines();
     while let Some(line) = lines.next() {

@@ -25,7 +25,7 @@ fn shell(folder: &Path) -> Command {
 
 /// Starts a command in a terminal of its own; it may still be starting when this returns.
 #[track_caller]
-pub(super) fn open(folder: &Path, command: &str) -> Program {
+pub(crate) fn open(folder: &Path, command: &str) -> Program {
     Program::start(shell(folder).args(["-c", command]))
 }
 
@@ -46,7 +46,7 @@ impl Program {
 }
 
 /// A shell that commands are pasted in, one block after another.
-pub(super) struct Terminal {
+pub(crate) struct Terminal {
     shell: Program,
     input: ChildStdin,
     /// How many lines of it belong to earlier blocks.
@@ -55,7 +55,7 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// Opens a shell in this folder.
-    pub(super) fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path) -> Self {
         let mut shell = Program::start(shell(folder).stdin(Stdio::piped()));
         let input = shell.stdin();
         Self { shell, input, seen: 0 }
@@ -63,7 +63,7 @@ impl Terminal {
 
     /// Pastes commands, waits until they have run, and returns what they showed.
     #[track_caller]
-    pub(super) fn paste(&mut self, commands: &str) -> String {
+    pub(crate) fn paste(&mut self, commands: &str) -> String {
         const END: &str = "--- end of the block: ";
         let block = format!("{{\n{commands}\n}} </dev/null 2>&1\nprintf '\\n{END}%s\\n' $?\n");
         self.input.write_all(block.as_bytes()).expect("the shell reads");
