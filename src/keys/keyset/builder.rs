@@ -34,8 +34,7 @@ pub struct Builder {
 const TOO_LONG: &str = "there are too many keys in this file";
 
 impl Builder {
-    /// One for about so many records: lists that grow leave memory behind that nobody can use, for
-    /// a million records 200 MB.
+    /// One for about so many records: a list that grows is in memory twice for a while.
     pub fn with_capacity(count: usize) -> Self {
         Self {
             digests: Vec::with_capacity(count),
