@@ -72,14 +72,16 @@ pub(crate) fn decide(
     let (name, path) = (host.name(), head.uri.path());
     let choice = plan.router.choose(&head.method, name, path);
     witness.routed(&host, &choice);
-    let (location, also) = match choice {
+    let (location, mut also) = match choice {
         Choice::Location { index, also } => (index, also),
         Choice::Nowhere => return Err(Reply::from(Cause::NotFound)),
         Choice::Ambiguous => return Err(Reply::closing(Cause::BadRequest)),
     };
-    let alike =
-        |other: Option<Method>| plan.router.guards_alike(location, other.as_ref(), name, path);
-    if plan.router.has_methods() && !screen::other_methods(&head.headers).all(alike) {
+    let mut alike = |other: Option<Method>| {
+        let other = other.map(|method| plan.router.choose(&method, name, path));
+        plan.router.guards_alike(location, &mut also, other)
+    };
+    if plan.router.has_methods() && !screen::other_methods(&head.headers).all(&mut alike) {
         return Err(Reply::closing(Cause::BadRequest));
     }
     witness.located(location);

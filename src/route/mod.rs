@@ -10,6 +10,8 @@ mod refusals;
 mod tests;
 mod why;
 
+use std::iter;
+
 use http::Method;
 
 use pattern::Look;
@@ -131,21 +133,16 @@ impl Router {
         self.has_methods
     }
 
-    /// Whether the location that a request was led to is guarded like the one that another method
-    /// leads to; not, if that leads to none or is no method.
-    pub fn guards_alike(
-        &self,
-        index: usize,
-        other: Option<&Method>,
-        host: Option<&str>,
-        path: &str,
-    ) -> bool {
-        match other.map(|method| self.choose(method, host, path)) {
-            Some(Choice::Location { index: other, .. }) => {
-                self.routes[other].guard == self.routes[index].guard
+    /// Whether the location that a request was led to is guarded like those that another method
+    /// leads to; not, if that leads to none or is no method. They are added to `also`.
+    pub fn guards_alike(&self, index: usize, also: &mut Vec<usize>, other: Option<Choice>) -> bool {
+        let Some(Choice::Location { index: found, also: more }) = other else { return false };
+        for led in iter::once(found).chain(more) {
+            if led != index && !also.contains(&led) {
+                also.push(led);
             }
-            _ => false,
         }
+        self.routes[found].guard == self.routes[index].guard
     }
 
     /// The routes of a host that is named in full.

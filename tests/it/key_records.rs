@@ -213,6 +213,31 @@ fn a_valid_key_that_may_not_do_this_is_403() {
 }
 
 #[test]
+fn a_key_is_not_used_where_a_method_that_a_field_asks_for_leads() {
+    let origin = Origin::echo();
+    let location = |name: &str, method: &str| {
+        format!(
+            "[locations.{name}]\npath = \"/\"\nmethods = [\"{method}\"]\nupstream = \"rec\"\n\
+             plugins = [\"key-auth\"]\n"
+        )
+    };
+    let config = upstream(&origin) + &location("read", "GET") + &location("change", "DELETE");
+    let records = record("a", "locations = [\"read\"]") + &record("b", "");
+    let gate = Gate::with(&[
+        ("keygate.toml", &config),
+        ("plugins.key-auth.toml", PLUGIN),
+        ("keys.toml", &records),
+        ("server.toml", LISTEN),
+    ]);
+    let status = |id: &str, line: &str, more: &str| gate.send(request(id, line, more)).status;
+    assert_eq!(status("a", "GET /x", ""), 200);
+    assert_eq!(status("a", "DELETE /x", ""), 403);
+    let more = "X-HTTP-Method-Override: DELETE\r\n";
+    assert_eq!((status("a", "GET /x", more), status("b", "GET /x", more)), (403, 200));
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
 fn the_upstream_and_the_log_are_told_whose_key_it_was() {
     let origin = Origin::echo();
     let gate = gate(&origin, &(record("a", "consumer = \"alice\"") + &record("b", "")));
