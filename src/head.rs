@@ -7,6 +7,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN, TRANSF
 use http::{Method, StatusCode, Uri, Version};
 
 use crate::fields::Fields;
+use crate::screen;
 
 /// The head of a request; `GET /` without any field, when nothing is said.
 #[derive(Clone, Default)]
@@ -23,12 +24,14 @@ pub struct RequestHead {
 
 impl RequestHead {
     /// Whether this is a preflight as browsers send it (Fetch, section 3.2.2); a bare `OPTIONS` is
-    /// none, and neither is one with a body.
+    /// none, and neither is one with a body, or one that asks for another method in a field: an
+    /// origin may obey it.
     pub(crate) fn is_preflight(&self) -> bool {
         self.method == Method::OPTIONS
             && self.is_without_body()
             && self.headers.contains(&ORIGIN)
             && self.headers.contains(&ACCESS_CONTROL_REQUEST_METHOD)
+            && screen::other_methods(&self.headers).next().is_none()
     }
 
     /// Whether no byte of a body comes.

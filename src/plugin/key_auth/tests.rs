@@ -241,6 +241,7 @@ fn a_preflight_goes_on_without_a_key_but_never_with_one() {
     check(&settings, &format!("OPTIONS /\n{preflight}\nContent-Length: 0"), "valid");
     check(&settings, &format!("OPTIONS /\n{preflight}\nContent-Length: 5"), "missing");
     check(&settings, &format!("OPTIONS /\n{preflight}\nTransfer-Encoding: chunked"), "missing");
+    check(&settings, &format!("OPTIONS /\n{preflight}\nX-HTTP-Method-Override: PUT"), "missing");
     check_hidden(
         &settings,
         &format!("OPTIONS /?api_key=K1\n{preflight}\nX-API-Key: wrong"),
