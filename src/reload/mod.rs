@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::Signal;
 use tokio::sync::watch::Sender;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{interval_at, sleep_until};
 
 pub(crate) use self::reader::Reader;
 use self::watch::Watch;
@@ -70,33 +70,33 @@ pub(crate) async fn run(
             watch.begin_again(&reader).await;
             reload(&load, &reader, &plans, Wanted::News).await;
         }
-        let wanted = wait(&mut hangups, watch.as_ref(), &reader, &plans).await;
-        if wanted == Wanted::All
-            && let Some(watch) = &mut watch
-        {
+        wait(&mut hangups, watch.as_ref(), &load, &reader, &plans).await;
+        if let Some(watch) = &mut watch {
             watch.begin_again(&reader).await;
         }
-        reload(&load, &reader, &plans, wanted).await;
+        reload(&load, &reader, &plans, Wanted::All).await;
     }
 }
 
-/// Waits until there is something to load, and now and then writes down when keys were used.
+/// Waits until everything is to be loaded. Meanwhile it reads keys that are due, and now and then
+/// writes down when keys were used.
 async fn wait(
     hangups: &mut Signal,
     watch: Option<&Watch>,
+    load: &Arc<Load>,
     reader: &Reader,
     plans: &Sender<Arc<Plan>>,
-) -> Wanted {
-    // What was noticed is lost with the future.
+) {
+    // What was noticed is lost with the future: keys that are due again and again must not end it.
     let mut changed = pin!(changed(watch, reader));
-    let due = plans.borrow().due();
+    let mut note = interval_at((Instant::now() + NOTE_INTERVAL).into(), NOTE_INTERVAL);
     loop {
+        let due = plans.borrow().due();
         tokio::select! {
-            _ = hangups.recv() => return Wanted::All,
-            () = &mut changed => return Wanted::All,
-            // A change that was noticed just now is found by the next look at the files.
-            () = until(due) => return Wanted::News,
-            () = sleep(NOTE_INTERVAL) => {
+            _ = hangups.recv() => return,
+            () = &mut changed => return,
+            () = until(due) => reload(load, reader, plans, Wanted::News).await,
+            _ = note.tick() => {
                 let plan = Arc::clone(&plans.borrow());
                 reader.run(move || plan.note_used()).await;
             }

@@ -26,7 +26,13 @@ fn statuses(gate: &Gate) -> [u16; 3] {
     KEYS.map(|key| status(gate, key))
 }
 
-/// A gate whose keys a shell prints with this script; `OUT` is a file that the test writes.
+/// A keys file with one key.
+fn record(key: &str) -> String {
+    format!("[[key]]\nid = \"alice\"\nhash = \"{}\"\n", Digest::of(key.as_bytes()).written())
+}
+
+/// A gate whose keys a shell prints with this script; `OUT` is a file that the test writes. In its
+/// folder there is a keys file with the first key, for `more` to name.
 fn gate(origin: &Origin, out: &str, script: &str, more: &str) -> (Gate, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let file = folder.path().join("out");
@@ -37,8 +43,12 @@ fn gate(origin: &Origin, out: &str, script: &str, more: &str) -> (Gate, tempfile
          keys_command = [\"sh\", \"-c\", '{script}']\n{more}"
     );
     let config = upstream(origin) + LOCATION;
-    let files =
-        [("keygate.toml", &*config), ("plugins.key-auth.toml", &plugin), ("server.toml", LISTEN)];
+    let files = [
+        ("keygate.toml", &*config),
+        ("plugins.key-auth.toml", &plugin),
+        ("keys.toml", &record(KEYS[0])),
+        ("server.toml", LISTEN),
+    ];
     let mut gate = Gate::with(&files);
     KEYS.iter().for_each(|key| gate.secret(key));
     (gate, folder)
@@ -81,6 +91,28 @@ fn a_command_is_asked_again_and_its_failure_leaves_the_keys_and_is_told() {
 }
 
 #[test]
+fn a_keys_file_that_is_wrong_does_not_keep_the_command_from_being_asked() {
+    let origin = Origin::echo();
+    let more = "keys_command_interval = \"1s\"\nkeys_file = \"keys.toml\"\n";
+    let (gate, folder) = gate(&origin, KEYS[1], "cat OUT", more);
+    assert_eq!(statuses(&gate), [200, 200, 401]);
+    gate.write("keys.toml", "[[key]]\n");
+    gate.stderr.wait_for("what is wrong", |line| line.contains("`id` is missing"));
+    fs::write(folder.path().join("out"), KEYS[2]).expect("it can be written");
+    wait_until("the command is asked", || statuses(&gate) == [200, 401, 200]);
+}
+
+#[test]
+fn a_command_that_is_asked_often_does_not_hide_a_change_of_the_configuration() {
+    let origin = Origin::echo();
+    let often = "keys_command_interval = \"50ms\"\n";
+    let (gate, _folder) = gate(&origin, KEYS[0], "cat OUT", often);
+    let open = "[locations.open]\npath = \"/x\"\nupstream = \"rec\"\npublic = true\n";
+    gate.write("open.toml", open);
+    wait_until("the path is open", || statuses(&gate) == [200, 200, 200]);
+}
+
+#[test]
 fn a_start_without_its_keys_is_none() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     for (command, more, message) in [
@@ -112,11 +144,7 @@ fn a_start_without_its_keys_is_none() {
 fn systemd_hands_over_a_keys_file() {
     let origin = Origin::echo();
     let credentials = tempfile::tempdir().expect("there is room for a folder");
-    let record = format!(
-        "[[key]]\nid = \"alice\"\nhash = \"{}\"\n",
-        Digest::of(KEYS[0].as_bytes()).written()
-    );
-    fs::write(credentials.path().join("keys"), record).expect("it can be written");
+    fs::write(credentials.path().join("keys"), record(KEYS[0])).expect("it can be written");
     let plugin = "header = \"X-API-Key\"\nkeys_file = \"${CREDENTIALS_DIRECTORY}/keys\"\n";
     let config = upstream(&origin) + LOCATION;
     let files =

@@ -138,12 +138,18 @@ impl Plugin for KeyAuth {
     }
 
     fn renewed(&self, site: &mut Site<'_>) -> Option<Arc<dyn Plugin>> {
-        if !self.stored.iter().any(Stored::has_changed) {
+        let listed = self.keys.listed();
+        let mut again = |known: &Stored| {
+            known.has_changed().then(|| stored::load(known.origin(), Some(known), listed, site))?
+        };
+        let again: Vec<_> = self.stored.iter().map(&mut again).collect();
+        if again.iter().all(Option::is_none) {
             return None;
         }
-        let listed = self.keys.listed();
-        let again = |known: &Stored| stored::load(known.origin(), Some(known), listed, site);
-        let stored: Vec<_> = self.stored.iter().map(again).collect::<Option<_>>()?;
+        // Where one is wrong, keys of another may have been revoked all the same.
+        let old = self.stored.iter().cloned();
+        let stored: Vec<_> =
+            again.into_iter().zip(old).map(|(new, old)| new.unwrap_or(old)).collect();
         self.note_used();
         let sets = stored.iter().map(|stored| stored.set.clone());
         let keys = Keys::new(Arc::clone(listed), sets);
