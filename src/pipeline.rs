@@ -83,7 +83,11 @@ fn wait<'a>(
         let worker = &client.worker;
         let passed = match decided {
             Ok(ref admitted) => pass(client, &served, &head, body, admitted, &mut record).await,
-            Err(reply) => Err(pause(reply, worker).await),
+            Err(reply) => {
+                // What strangers wait for must not keep others out.
+                record.places.clear();
+                Err(pause(reply, worker).await)
+            }
         };
         match passed {
             Ok((response, Rest::Body(body))) => {

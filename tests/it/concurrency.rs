@@ -1,7 +1,7 @@
 //! `concurrency`: a request holds its place until its response has ended, however it ends.
 
 use crate::reload::LISTEN;
-use crate::support::reference::plugged;
+use crate::support::reference::{K1, plugged};
 use crate::support::{Client, Gate, Origin, Signal, wait_until};
 
 const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -72,6 +72,20 @@ fn an_upstream_that_fails_gives_the_place_back() {
     for _ in 0..3 {
         assert_eq!(gate.send(REQUEST).status, 502);
     }
+}
+
+#[test]
+fn an_answer_that_is_delayed_holds_no_place() {
+    let origin = Origin::echo();
+    let tables = "[plugins.concurrency]\nmax = 1\nby = \"location\"\n\
+                  [plugins.key-auth]\nheader = \"X-API-Key\"\nkeys = [\"K1\"]\ndelay = \"60s\"\n";
+    let config = plugged(&origin, &["concurrency", "key-auth"], tables);
+    // With one worker the request that came first is decided first.
+    let gate = Gate::with(&[("keygate.toml", &config), ("server.toml", LISTEN)]);
+    let mut stranger = gate.client();
+    stranger.send("GET /x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: wrong\r\n\r\n");
+    let known = gate.send(format!("GET /x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: {K1}\r\n\r\n"));
+    assert_eq!(known.status, 200);
 }
 
 #[test]
