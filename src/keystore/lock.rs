@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
 /// How long another change is waited for: one to a million keys takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often it is asked whether the other one is done.
 const PACE: Duration = Duration::from_millis(10);
+
+/// For open(2): the last part of the path is no link.
+const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// The right to change a file. It ends when this is dropped, or with the process.
 pub(super) struct Lock {
@@ -26,6 +31,8 @@ impl Lock {
         let failed = |error: std::io::Error| format!("cannot lock {}: {error}", beside.display());
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        // What a link leads to would be emptied.
+        let options = options.custom_flags(NO_LINK);
         let mut file = options.open(&beside).map_err(failed)?;
         let end = Instant::now() + PATIENCE;
         loop {
@@ -56,4 +63,19 @@ fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
     beside.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_link_leads_to_is_not_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keys, other) = (folder.path().join("keys.toml"), folder.path().join("other"));
+        std::fs::write(&other, "text").unwrap();
+        std::os::unix::fs::symlink(&other, beside(&keys)).unwrap();
+        assert!(Lock::take(&keys).is_err());
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "text");
+    }
 }

@@ -38,6 +38,9 @@ impl KeysFile {
     ///
     /// When it cannot be read, is longer than 1 GiB, or is not UTF-8.
     pub fn read(path: &Path) -> Result<Self, Vec<Problem>> {
+        if !is_file(path) {
+            return Err(vec![unreadable(path, Fault::new("this is not a file"))]);
+        }
         let Contents { bytes, exposed, metadata } =
             files::read_up_to(SIZE_LIMIT, path).map_err(|fault| vec![unreadable(path, fault)])?;
         let (text, invalid) = files::text(bytes);
@@ -95,6 +98,12 @@ impl KeysFile {
         let part = |place| file::around(&self.text, place);
         problems_of_keys(&name, &self.text, severity, faults, part)
     }
+}
+
+/// Whether what is at a path can be read to its end: a pipe could keep whoever reads it waiting for
+/// ever, and with it every revocation. What is not there is said elsewhere.
+fn is_file(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir())
 }
 
 fn unreadable(path: &Path, fault: Fault) -> Problem {
@@ -177,6 +186,17 @@ mod tests {
         let problem = KeysFile::read(Path::new("/nowhere/keys.toml")).err().unwrap().remove(0);
         assert!(problem.to_string().contains("cannot read the file"), "{problem}");
         assert!(problem.to_string().contains("--> /nowhere/keys.toml\n"), "{problem}");
+    }
+
+    #[test]
+    fn only_a_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        std::os::unix::fs::symlink("/dev/null", used::path(&path)).unwrap();
+        let problem = KeysFile::read(&path).err().expect("a device is no file").remove(0);
+        assert!(problem.to_string().contains("not a file"), "{problem}");
+        assert!(used::read(&path).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::is_file;
 use super::replace::{Durable, replace};
 use crate::keys::{file, name};
 
@@ -62,6 +63,9 @@ pub fn write<'a>(
 }
 
 fn text(path: &Path) -> io::Result<String> {
+    if !is_file(path) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file"));
+    }
     match std::fs::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
