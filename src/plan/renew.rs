@@ -14,6 +14,11 @@ impl Plan {
         self.plugins.iter().flat_map(|plugin| plugin.plugin.files()).collect()
     }
 
+    /// Has the next reload ask again for keys that no file holds.
+    pub fn expire(&self) {
+        self.plugins.iter().for_each(|named| named.plugin.expire());
+    }
+
     /// When keys are to be read again that no file holds.
     pub fn due(&self) -> Option<Instant> {
         self.plugins.iter().filter_map(|named| named.plugin.due()).min()

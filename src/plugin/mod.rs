@@ -57,6 +57,9 @@ pub trait Plugin: Any + Send + Sync {
         Vec::new()
     }
 
+    /// Has the next reload read again what is in no file.
+    fn expire(&self) {}
+
     /// When it wants to read again what is in no file.
     fn due(&self) -> Option<Instant> {
         None

@@ -93,7 +93,10 @@ async fn wait(
     loop {
         let due = plans.borrow().due();
         tokio::select! {
-            _ = hangups.recv() => return,
+            _ = hangups.recv() => {
+                plans.borrow().expire();
+                return;
+            }
             () = &mut changed => return,
             () = until(due) => reload(load, reader, plans, Wanted::News).await,
             _ = note.tick() => {

@@ -113,6 +113,16 @@ fn a_command_that_is_asked_often_does_not_hide_a_change_of_the_configuration() {
 }
 
 #[test]
+fn a_hangup_asks_the_command_at_once() {
+    let origin = Origin::echo();
+    let (gate, folder) = gate(&origin, KEYS[0], "cat OUT", "keys_command_interval = \"1d\"\n");
+    assert_eq!(statuses(&gate), [200, 401, 401]);
+    fs::write(folder.path().join("out"), KEYS[1]).expect("it can be written");
+    gate.signal("HUP");
+    wait_until("the other key is accepted", || statuses(&gate) == [401, 200, 401]);
+}
+
+#[test]
 fn a_start_without_its_keys_is_none() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     for (command, more, message) in [

@@ -133,6 +133,10 @@ impl Plugin for KeyAuth {
         self.stored.iter().filter_map(|stored| stored.path().map(Path::to_owned)).collect()
     }
 
+    fn expire(&self) {
+        self.stored.iter().for_each(Stored::expire);
+    }
+
     fn due(&self) -> Option<Instant> {
         self.stored.iter().filter_map(Stored::due).min()
     }

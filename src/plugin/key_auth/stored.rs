@@ -24,6 +24,8 @@ pub(super) struct Stored {
     pub(super) set: Set,
     /// Whether it was said that the uses of keys cannot be noted.
     complained: Arc<AtomicBool>,
+    /// Whether somebody wants the keys to be read again.
+    expired: Arc<AtomicBool>,
 }
 
 /// Where keys come from.
@@ -78,7 +80,8 @@ pub(super) fn load(
         }
     };
     let complained = known.map(|known| Arc::clone(&known.complained)).unwrap_or_default();
-    Some(Stored { origin: origin.clone(), version, set, complained })
+    let expired = Arc::default();
+    Some(Stored { origin: origin.clone(), version, set, complained, expired })
 }
 
 impl Stored {
@@ -95,9 +98,16 @@ impl Stored {
     pub(super) fn has_changed(&self) -> bool {
         match (&self.version, &self.origin) {
             (Version::Stamp(stamp), Origin::File(path)) => Stamp::at(path).as_ref() != Some(stamp),
-            (Version::Due(due), _) => *due <= Instant::now(),
+            (Version::Due(due), _) => {
+                *due <= Instant::now() || self.expired.load(Ordering::Relaxed)
+            }
             (Version::Stamp(_), Origin::Command(..)) => true,
         }
+    }
+
+    /// Has a command be asked again by the next reload.
+    pub(super) fn expire(&self) {
+        self.expired.store(true, Ordering::Relaxed);
     }
 
     /// Where the keys come from.
