@@ -123,6 +123,20 @@ fn a_hangup_asks_the_command_at_once() {
 }
 
 #[test]
+fn keys_of_a_file_and_of_a_command_with_one_id_have_limits_of_their_own() {
+    let origin = Origin::echo();
+    let json =
+        format!("{{\"alice\": {{\"key\": \"{}\", \"limits\": {{\"rate\": \"3/1h\"}}}}}}", KEYS[1]);
+    let (gate, _folder) = gate(&origin, &json, "cat OUT", "keys_file = \"keys.toml\"\n");
+    let limited = record(KEYS[0]) + "limits = { rate = \"2/1h\" }\n";
+    gate.write("keys.toml", &limited);
+    // That the limit holds is known when it is met.
+    wait_until("the limit of the first is met", || status(&gate, KEYS[0]) == 429);
+    let both = || (status(&gate, KEYS[1]), status(&gate, KEYS[0]));
+    assert_eq!([both(), both(), both(), both()], [(200, 429), (200, 429), (200, 429), (429, 429)]);
+}
+
+#[test]
 fn a_start_without_its_keys_is_none() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     for (command, more, message) in [

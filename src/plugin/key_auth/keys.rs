@@ -77,6 +77,11 @@ impl Keys {
         self.place(position).map(|(at, set)| (set, set.keys.rules(at)))
     }
 
+    /// In which set a key is, counted from 1; 0: it stands in the configuration.
+    pub(super) fn part(&self, position: usize) -> usize {
+        self.numbered().take_while(|(first, _)| *first <= position).count()
+    }
+
     /// Remembers that a key is used.
     pub(super) fn touch(&self, position: usize, now: SystemTime) {
         if let Some((at, set)) = self.place(position) {

@@ -226,7 +226,9 @@ impl KeyAuth {
         cx.key = Some(Authenticated { step: cx.step, position, key: tag, consumer });
         match self.keys.rules(position) {
             None => ControlFlow::Continue(()),
-            Some((set, rules)) if set.allow(rules, head, cx) => self.used.charge(tag, rules, cx),
+            Some((set, rules)) if set.allow(rules, head, cx) => {
+                self.used.charge((self.keys.part(position), tag), rules, cx)
+            }
             Some(_) => ControlFlow::Break(self.unauthorized(Cause::KeyNotAllowed)),
         }
     }

@@ -27,8 +27,15 @@ impl Default for Used {
 }
 
 impl Used {
-    /// Charges a request to all limits of its key, or to none.
-    pub(super) fn charge(&self, key: u64, rules: &Rules, cx: &mut Cx) -> ControlFlow<Reply> {
+    /// Charges a request to all limits of its key, or to none. A key is the part of the keys that it
+    /// is in and its number: ids are unique in one file, and two keys with one id that had different
+    /// limits would each begin anew after the other.
+    pub(super) fn charge(
+        &self,
+        key: (usize, u64),
+        rules: &Rules,
+        cx: &mut Cx,
+    ) -> ControlFlow<Reply> {
         let place = match rules.concurrency {
             None => None,
             Some(max) => match self.places.enter(key, max, cx.now) {
