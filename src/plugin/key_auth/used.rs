@@ -27,9 +27,9 @@ impl Default for Used {
 }
 
 impl Used {
-    /// Charges a request to all limits of its key, or to none. A key is the part of the keys that it
-    /// is in and its number: ids are unique in one file, and two keys with one id that had different
-    /// limits would each begin anew after the other.
+    /// Charges a request to all limits of its key, or to none. A key is named by its set and its
+    /// number: ids are unique in one set only, and of two keys with one id but different limits
+    /// each would begin the other's windows anew.
     pub(super) fn charge(
         &self,
         key: (usize, u64),
