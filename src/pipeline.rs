@@ -133,8 +133,8 @@ fn admit(
     let now = record.begun();
     let arrival = Arrival { peer: client.peer, now, wall: client.worker.clock.wall_at(now) };
     let mut admitted = decide(&served.plan, arrival, head, record)?;
-    if let Some(grant) = admitted.cx.grant.take() {
-        hold(client, served, &admitted.cx, *grant);
+    if !admitted.cx.grants.is_empty() {
+        hold(client, served, &mut admitted.cx);
     }
     record.processing = match &served.plan.locations[admitted.cx.location].max_processing {
         Some(in_flight) => {
@@ -146,11 +146,15 @@ fn admit(
 }
 
 /// Lets the request last as long as what it was let through with.
-fn hold(client: &Client, served: &Rc<Served>, cx: &Cx, grant: Grant) {
-    let name = cx.key.and_then(|key| served.plan.plugin_name(cx.location, key.step));
-    // No plugin is without a name; one of none would know no key.
-    let name = name.unwrap_or_default();
-    client.granted.hold(grant, name, Rc::clone(served), &client.worker, &client.deadlines);
+fn hold(client: &Client, served: &Rc<Served>, cx: &mut Cx) {
+    let location = cx.location;
+    let named = |grant: Grant| {
+        // No plugin is without a name; one of none would know no key.
+        let name = served.plan.plugin_name(location, grant.step).unwrap_or_default();
+        (name.into(), grant)
+    };
+    let grants = std::mem::take(&mut cx.grants).into_iter().map(named).collect();
+    client.granted.hold(grants, served, &client.worker, &client.deadlines);
 }
 
 /// Holds the pause before a reply, and says which reply it is then.

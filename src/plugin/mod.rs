@@ -98,7 +98,7 @@ pub struct Cx {
     /// The key that was found to be valid.
     pub key: Option<Authenticated>,
     /// What the request ends with, if it must not go on without.
-    pub grant: Option<Box<Grant>>,
+    pub grants: Vec<Grant>,
     /// Whether a plugin that authenticates let the request go on without a key, as a preflight.
     pub keyless: bool,
     /// The strictest limit that the request was charged to: the response tells it.
@@ -121,7 +121,7 @@ impl Cx {
             also: Vec::new(),
             step: 0,
             key: None,
-            grant: None,
+            grants: Vec::new(),
             keyless: false,
             limit: None,
             offers_bearer: false,
@@ -154,6 +154,8 @@ pub struct Authenticated {
 /// What a request was let through with, where it ends with that.
 #[derive(Clone, Debug)]
 pub struct Grant {
+    /// Which of the location's plugins let it through.
+    pub step: usize,
     /// The key.
     pub digest: Digest,
     /// When it ends, as far as is known now.

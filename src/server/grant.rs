@@ -1,4 +1,4 @@
-//! The key that an open request was let through with, where streams end with their key.
+//! The keys that an open request was let through with, where streams end with their keys.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,29 +14,26 @@ use crate::reply::{Cause, Reply};
 pub(crate) struct Granted(RefCell<Option<Box<Held>>>);
 
 struct Held {
-    /// The name of the plugin that knows the key.
-    plugin: Box<str>,
-    grant: Grant,
-    /// By what the key was found to be valid last.
+    /// Each with the name of the plugin that knows the key; never empty.
+    grants: Vec<(Box<str>, Grant)>,
+    /// By what the keys were found to be valid last.
     checked: Rc<Served>,
     /// Counts it among those of the worker.
     _counted: Rc<()>,
 }
 
 impl Granted {
-    /// Holds a request to its key from now on.
+    /// Holds a request to its keys from now on.
     pub(crate) fn hold(
         &self,
-        grant: Grant,
-        plugin: &str,
-        served: Rc<Served>,
+        grants: Vec<(Box<str>, Grant)>,
+        served: &Rc<Served>,
         worker: &Worker,
         deadlines: &Deadlines,
     ) {
-        set(deadlines, &grant, worker.clock.wall());
-        let counted = Rc::clone(&worker.grants);
-        let held = Held { plugin: plugin.into(), grant, checked: served, _counted: counted };
-        *self.0.borrow_mut() = Some(Box::new(held));
+        set(deadlines, &grants, worker.clock.wall());
+        let (checked, counted) = (Rc::clone(served), Rc::clone(&worker.grants));
+        *self.0.borrow_mut() = Some(Box::new(Held { grants, checked, _counted: counted }));
     }
 
     /// The request is over.
@@ -46,12 +43,12 @@ impl Granted {
         }
     }
 
-    /// Asks whether the key is still valid. Only what may have changed is looked at: the keys, and
-    /// the time. A plugin that is there no more knows no key.
+    /// Asks whether the keys are still valid. Only what may have changed is looked at: the keys,
+    /// and the time. A plugin that is there no more knows no key.
     ///
     /// # Errors
     ///
-    /// It is not; what the request would be answered now.
+    /// One is not; what the request would be answered now.
     pub(super) fn check(&self, worker: &Worker, deadlines: &Deadlines) -> Result<(), Reply> {
         let mut held = self.0.borrow_mut();
         let Some(held) = &mut *held else { return Ok(()) };
@@ -60,18 +57,20 @@ impl Granted {
             return Ok(());
         }
         let now = worker.clock.wall();
-        let plugin = served.plan.plugin(&held.plugin).ok_or(Reply::from(Cause::InvalidKey))?;
-        held.grant = plugin.renew(&held.grant, now)?;
+        for (plugin, grant) in &mut held.grants {
+            let plugin = served.plan.plugin(plugin).ok_or(Reply::from(Cause::InvalidKey))?;
+            *grant = plugin.renew(grant, now)?;
+        }
         held.checked = served;
         deadlines.clear(Wait::Grant);
-        set(deadlines, &held.grant, now);
+        set(deadlines, &held.grants, now);
         Ok(())
     }
 }
 
-/// Looks again when the key ends.
-fn set(deadlines: &Deadlines, grant: &Grant, now: SystemTime) {
-    if let Some(until) = grant.until {
+/// Looks again when the first of the keys ends.
+fn set(deadlines: &Deadlines, grants: &[(Box<str>, Grant)], now: SystemTime) {
+    if let Some(until) = grants.iter().filter_map(|(_, grant)| grant.until).min() {
         // One that has ended meanwhile is looked at again at once.
         deadlines.set(Wait::Grant, until.duration_since(now).unwrap_or_default());
     }

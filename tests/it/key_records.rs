@@ -418,3 +418,29 @@ fn the_life_of_a_key_takes_effect_within_a_second_and_disturbs_nobody() {
     gate.secret(first);
     gate.secret(second);
 }
+
+#[test]
+fn what_two_keys_opened_ends_with_either() {
+    let origin = endless();
+    let second = "header = \"X-Second\"\nkeys_file = \"second.keys.toml\"\ncut_streams = true\n";
+    let location = LOCATIONS.replace("[\"key-auth\"]", "[\"key-auth\", \"key-auth-2\"]");
+    let config = upstream(&origin) + &location;
+    let first = format!("{PLUGIN}cut_streams = true\n");
+    for revoked in ["keys.toml", "second.keys.toml"] {
+        let mut gate = Gate::with(&[
+            ("keygate.toml", &config),
+            ("plugins.key-auth.toml", &first),
+            ("plugins.key-auth-2.toml", second),
+            ("keys.toml", &record("a", "")),
+            ("second.keys.toml", &record("b", "")),
+            ("server.toml", LISTEN),
+        ]);
+        ["a", "b"].iter().for_each(|id| gate.secret(key(id)));
+        let both = format!("X-Second: {}\r\n", key("b"));
+        let mut stream = gate.client();
+        let mut response = stream.send(request("a", "GET /stream", &both)).response_head();
+        assert!(stream.chunk(&mut response));
+        gate.write(revoked, &record("c", ""));
+        assert!(stream.closes_within(DEADLINE), "{revoked}");
+    }
+}

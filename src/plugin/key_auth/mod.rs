@@ -212,7 +212,7 @@ impl KeyAuth {
                 let digest = Digest::of(candidate);
                 let key = self.keys.find(&digest, cx.wall)?;
                 if self.cut_streams {
-                    cx.grant = Some(Box::new(Grant { digest, until: key.until }));
+                    cx.grants.push(Grant { step: cx.step, digest, until: key.until });
                 }
                 Some(key)
             }
