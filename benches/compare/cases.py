@@ -12,6 +12,8 @@ class Variant:
     label: str
     key_count: int = 100
     workers: int = 1
+    records: bool = False  # the keys stand in a keys file
+    limited: bool = False  # each key has a rate that it does not reach
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,10 @@ CASES = {case.name: case for case in (
     # As many requests whatever the keys: the load's own way through them costs the proxy cache, too.
     Case("keys", "a small GET, one key to a million, 100,000 of them used in turn", different=100_000, variants=tuple(
         Variant(f"{count:,} key{'s' if count > 1 else ''}", key_count=count) for count in (1, 1000, 100_000, 1_000_000))),
+    Case("records", "the same with the keys in a keys file", different=100_000, variants=tuple(
+        Variant(f"{count:,} record{'s' if count > 1 else ''}", key_count=count, records=True) for count in (1, 1_000_000))),
+    Case("limited", "a small GET, without and with a rate limit by key", variants=(
+        Variant("no limit"), Variant("rate limit", limited=True))),
     Case("workers", "a small GET, two workers on both cores, which the load uses too", cores=tuple(CORES), variants=(
         Variant("1 worker"), Variant("2 workers", workers=2))),
     Case("front", "as `workers`, but over two connections, as from a proxy in front", cores=tuple(CORES), connections=2, variants=(

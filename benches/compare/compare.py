@@ -52,7 +52,7 @@ def contenders(case, options, folder, stack):
                 stack.enter_context(bench.origin())
             benches[variant.key_count] = bench
         name = "keygate" if case.variants else variant.label
-        proxies.append(Proxy(name, benches[variant.key_count], options.keygate, variant.label, variant.workers, case.cores))
+        proxies.append(Proxy(name, benches[variant.key_count], options.keygate, variant, case.cores))
     return proxies
 
 

@@ -8,6 +8,7 @@ import re
 import resource
 import time
 
+from cases import Variant
 from client import Client, free_port
 from processes import LOAD_CORE, PROXY_CORE, running
 from recipes import RECIPES, program
@@ -63,9 +64,10 @@ class Bench:
 class Proxy:
     """One proxy of one case; it can be started as usual, or in one process under a tool such as valgrind."""
 
-    def __init__(self, name, bench, binary, label=None, workers=1, cores=(PROXY_CORE,)):
+    def __init__(self, name, bench, binary, variant=None, cores=(PROXY_CORE,)):
         self.name, self.bench, self.binary, self.cores = name, bench, binary, set(cores)
-        self.label = label or name
+        variant = variant or Variant(name)
+        self.label = variant.label
         self.recipe = RECIPES[name]
         self.port = free_port()
         self.log = bench.folder / f"{self.label}.log"
@@ -74,15 +76,19 @@ class Proxy:
         keys = "\n".join(fill(self.recipe.key, {"KEY": key, "NUMBER": i}) for i, key in enumerate(bench.keys))
         if self.recipe.keys_file:
             bench.write(self.recipe.keys_file, keys + "\n")
+        if variant.records:
+            bench.write("records.toml", "".join(map(record, range(len(bench.keys)), bench.keys)))
+        limited = bench.limited or variant.limited
         # A folder of its own: keygate watches it, and the log beside it would be a change.
         self.config = bench.folder / f"{self.label}-config" / self.recipe.template
         self.config.parent.mkdir(exist_ok=True)
         self.places = {**bench.places(), "PORT": self.port, "LOG": self.log, "CONFIG": self.config,
-                       "WORKERS": workers, "KEYS": keys, "CLIENTS": most_clients(),
+                       "WORKERS": variant.workers, "KEYS": keys,
+                       "KEYGATES": f'keys_file = "{bench.folder}/records.toml"' if variant.records else f"keys = [\n{keys}\n]", "CLIENTS": most_clients(),
                        "PLACE": self.recipe.query if bench.query else self.recipe.header,
                        "STRIP": self.recipe.strip if bench.query else "",
                        "UNDELAYED": self.recipe.undelayed if bench.streams else "",
-                       "LIMITED": ', "rate-limit"' if bench.limited else "", "LIMIT": LIMIT if bench.limited else ""}
+                       "LIMITED": ', "rate-limit"' if limited else "", "LIMIT": LIMIT if limited else ""}
         self.config.write_text(fill(config(self.recipe.template), self.places))
 
     @contextlib.contextmanager
@@ -129,6 +135,12 @@ class Proxy:
     def expect(self, holds, otherwise):
         if not holds:
             raise RuntimeError(f"{self.label} does not do what the others do: it {otherwise}")
+
+
+def record(number, key):
+    """A key in a keys file."""
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return f'[[key]]\nid = "user-{number}"\nhash = "sha256:{digest}"\nexpires = 2126-01-01T00:00:00Z\n'
 
 
 def make_keys(seed, count):
