@@ -15,7 +15,7 @@ use crate::support::Gate;
 use crate::support::reference::{K1, K2, K3, K4};
 
 /// The key that the provider knows, and no client.
-const PROVIDERS: &str = "sk-provider-5d41402abc4b2a76b9719d911017c592";
+const PROVIDERS: &str = "sk-its-own-5d41402abc4b2a76b9719d911017c592";
 
 /// A gate for a provider's clients. Their key is swapped for the provider's; `K1` may do
 /// everything, `K2` may only read, `K3` has a quota of one request a day, `K4` a rate.
