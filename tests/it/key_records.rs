@@ -242,9 +242,9 @@ fn the_upstream_and_the_log_are_told_whose_key_it_was() {
     let origin = Origin::echo();
     let gate = gate(&origin, &(record("a", "consumer = \"alice\"") + &record("b", "")));
     let forged = ["X-Consumer-Username", "x_consumer_username", "X-CREDENTIAL-IDENTIFIER"];
-    for line in ["GET /x", "GET /open/x"] {
+    for (line, upgrade) in [("GET /x", ""), ("GET /open/x", ""), ("GET /x", HANDSHAKE)] {
         let lines: String = forged.iter().map(|name| format!("{name}: root\r\n")).collect();
-        gate.send(request("a", line, &lines));
+        gate.send(request("a", line, &(lines + upgrade)));
         assert!(!String::from_utf8_lossy(&origin.last().bytes()).contains("root"), "{line}");
     }
     for (id, consumer) in [("a", "alice"), ("b", "b")] {
