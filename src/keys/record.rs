@@ -39,6 +39,26 @@ pub struct Record {
     pub limits: Limits,
 }
 
+impl Record {
+    /// A key that may do everything, for ever.
+    pub fn new(id: Spanned<String>, hash: Spanned<Digest>) -> Self {
+        Self {
+            id,
+            consumer: None,
+            hash,
+            created: None,
+            not_before: None,
+            expires: None,
+            previous: None,
+            disabled: false,
+            locations: None,
+            methods: None,
+            allow_ips: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// A key that was replaced.
 #[derive(Clone, Debug)]
 pub struct Previous {

@@ -10,6 +10,7 @@ use crate::cli::{Console, Failure};
 use crate::config::problem::Fault;
 use crate::config::suggest;
 use crate::config::types::{MethodName, Text};
+use crate::keys::digest::Digest;
 use crate::keys::file::{self, written_moment};
 use crate::keys::name;
 use crate::keys::record::{Limits, Record};
@@ -65,7 +66,7 @@ pub(super) struct Args {
 /// Adds the record and prints the key.
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
     let (key, hash) = generate(&args.prefix)?;
-    let record = Record { hash: nowhere(hash), ..args.record()? };
+    let record = args.record(hash)?;
     let keys = args.target.find()?;
     args.check_locations(keys.locations.as_deref())?;
     let mut known = false;
@@ -95,7 +96,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure>
 
 impl Args {
     /// The record, still without a key.
-    fn record(&self) -> Result<Record, Failure> {
+    fn record(&self, hash: Digest) -> Result<Record, Failure> {
         let now = now();
         let moment = |option: &str, text: &Option<String>| {
             let moment = text.as_deref().map(|text| when::moment(text, now)).transpose();
@@ -111,7 +112,7 @@ impl Args {
         let record = Record {
             id: nowhere(name::id(&self.id).map_err(|fault| argument("ID", fault))?),
             consumer: consumer.map_err(|fault| argument("--consumer", fault))?,
-            hash: nowhere(crate::keys::digest::Digest::of(b"")),
+            hash: nowhere(hash),
             created: Some(now),
             not_before: moment("--not-before", &self.not_before)?,
             expires: moment("--expires", &self.expires)?,

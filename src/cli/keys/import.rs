@@ -16,7 +16,7 @@ use crate::config::files;
 use crate::keys::digest::Digest;
 use crate::keys::file;
 use crate::keys::name::{self, ID_LIMIT};
-use crate::keys::record::{Limits, Record};
+use crate::keys::record::Record;
 use crate::keystore::edit::Edit;
 use crate::keystore::import::{self, Foreign};
 
@@ -149,20 +149,9 @@ impl Known {
         // A name that could be the key, or holds other characters, is nobody's.
         let consumer = key.consumer.and_then(|consumer| name::consumer(&consumer).ok());
         let consumer = consumer.filter(|name| !is_key(name, &key.hash) && *name != id);
-        Record {
-            id: nowhere(id),
-            consumer,
-            hash: nowhere(key.hash),
-            created: Some(now),
-            not_before: None,
-            expires: key.expires,
-            previous: None,
-            disabled: false,
-            locations: None,
-            methods: None,
-            allow_ips: None,
-            limits: Limits::default(),
-        }
+        let (created, expires) = (Some(now), key.expires);
+        let record = Record::new(nowhere(id), nowhere(key.hash));
+        Record { consumer, created, expires, ..record }
     }
 
     /// An id that nobody has, made from a name, or else from a number.
