@@ -113,6 +113,16 @@ fn a_command_that_is_asked_often_does_not_hide_a_change_of_the_configuration() {
 }
 
 #[test]
+fn a_key_that_is_disabled_in_one_place_is_valid_in_no_other() {
+    let origin = Origin::echo();
+    let both = format!("{}\n{}\n", KEYS[0], KEYS[1]);
+    let (gate, _folder) = gate(&origin, &both, "cat OUT", "keys_file = \"keys.toml\"\n");
+    assert_eq!(statuses(&gate), [200, 200, 401]);
+    gate.write("keys.toml", &(record(KEYS[0]) + "disabled = true\n"));
+    wait_until("it is disabled", || statuses(&gate) == [401, 200, 401]);
+}
+
+#[test]
 fn a_hangup_asks_the_command_at_once() {
     let origin = Origin::echo();
     let (gate, folder) = gate(&origin, KEYS[0], "cat OUT", "keys_command_interval = \"1d\"\n");

@@ -60,6 +60,17 @@ struct Overlap {
     until: u64,
 }
 
+/// What a set of keys says of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is none of these.
+    Unknown,
+    /// It is disabled, or its time is over or has not come.
+    Invalid,
+    /// It is valid.
+    Valid(Found),
+}
+
 /// A valid key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -101,9 +112,9 @@ pub struct Location {
 }
 
 impl Keyset {
-    /// The record whose key this is, if it is valid at this time.
-    pub fn find(&self, candidate: &Digest, now: SystemTime) -> Option<Found> {
-        let found = self.keyring.find(candidate)?;
+    /// What a key is worth at this time.
+    pub fn find(&self, candidate: &Digest, now: SystemTime) -> Standing {
+        let Some(found) = self.keyring.find(candidate) else { return Standing::Unknown };
         let (position, until) = match found.checked_sub(self.entries.len()) {
             None => (found, u64::MAX),
             Some(overlap) => {
@@ -113,7 +124,10 @@ impl Keyset {
         };
         let valid = &self.entries[position].valid;
         let valid = valid.start..valid.end.min(until);
-        valid.contains(&seconds(now)).then_some(Found { position, until: valid.end })
+        match valid.contains(&seconds(now)) {
+            true => Standing::Valid(Found { position, until: valid.end }),
+            false => Standing::Invalid,
+        }
     }
 
     /// Whether a key stands here, valid or not.

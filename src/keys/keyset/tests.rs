@@ -4,7 +4,7 @@ use toml::Spanned;
 
 use super::*;
 use crate::config::problem::Fault;
-use crate::keys::record::{Limits, Previous, Record};
+use crate::keys::record::{Previous, Record};
 
 fn at(second: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(second)
@@ -13,20 +13,8 @@ fn at(second: u64) -> SystemTime {
 /// A record whose key is its id; the place of the id is the position, that of the hash behind.
 fn record(position: usize, id: &str) -> Record {
     let place = 2 * position..2 * position + 1;
-    Record {
-        id: Spanned::new(place.clone(), id.to_owned()),
-        consumer: None,
-        hash: Spanned::new(place.start + 1..place.end + 1, Digest::of(id.as_bytes())),
-        created: None,
-        not_before: None,
-        expires: None,
-        previous: None,
-        disabled: false,
-        locations: None,
-        methods: None,
-        allow_ips: None,
-        limits: Limits::default(),
-    }
+    let hash = Spanned::new(place.start + 1..place.end + 1, Digest::of(id.as_bytes()));
+    Record::new(Spanned::new(place, id.to_owned()), hash)
 }
 
 fn keyset(records: impl IntoIterator<Item = Record>) -> Result<Keyset, Fault> {
@@ -38,7 +26,10 @@ fn keyset(records: impl IntoIterator<Item = Record>) -> Result<Keyset, Fault> {
 #[track_caller]
 fn check_valid(keyset: &Keyset, key: &str, time: SystemTime, expected: Option<&str>) {
     let found = keyset.find(&Digest::of(key.as_bytes()), time);
-    let id = found.map(|found| keyset.names(found.position).unwrap().id);
+    let id = match found {
+        Standing::Valid(found) => Some(keyset.names(found.position).unwrap().id),
+        Standing::Unknown | Standing::Invalid => None,
+    };
     assert_eq!(id, expected, "{key} at {time:?}");
 }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::head::RequestHead;
 use crate::keys::digest::Digest;
 use crate::keys::keyring::Keyring;
-use crate::keys::keyset::{Keyset, Rules};
+use crate::keys::keyset::{Keyset, Rules, Standing};
 use crate::plugin::{Cx, Names};
 use crate::screen;
 
@@ -50,20 +50,28 @@ impl Keys {
         &self.listed
     }
 
-    /// The key with this digest that is valid now. Every set is asked, whichever has it: nothing
-    /// but a valid key takes another time.
+    /// The key with this digest that is valid now, wherever it stands: one that is disabled in one
+    /// place may not be used because it stands in another. Every set is asked, whichever has it:
+    /// nothing but a valid key takes another time.
     pub(super) fn find(&self, digest: &Digest, now: SystemTime) -> Option<Key> {
-        let listed = self.listed.find(digest).map(|position| {
+        let mut found = self.listed.find(digest).map(|position| {
             let tag = digest.tag();
             Key { position, tag, consumer: tag, until: None }
         });
-        self.numbered().fold(listed, |found, (first, set)| {
-            let own = set.keys.find(digest, now).map(|own| {
-                let (tag, consumer) = set.keys.tags(own.position);
-                Key { position: first + own.position, tag, consumer, until: own.until() }
-            });
-            found.or(own)
-        })
+        let (mut invalid, mut end) = (false, None);
+        for (first, set) in self.numbered() {
+            match set.keys.find(digest, now) {
+                Standing::Unknown => {}
+                Standing::Invalid => invalid = true,
+                Standing::Valid(own) => {
+                    let (tag, consumer) = set.keys.tags(own.position);
+                    let position = first + own.position;
+                    found = found.or(Some(Key { position, tag, consumer, until: None }));
+                    end = end.into_iter().chain(own.until()).min();
+                }
+            }
+        }
+        found.filter(|_| !invalid).map(|key| Key { until: end, ..key })
     }
 
     /// The names of a key; none if it stands in the configuration.
