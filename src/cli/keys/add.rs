@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::target::Target;
-use super::{PREFIX, argument, closed, generate, now, nowhere, refused, usage, when};
+use super::{NewKey, argument, closed, generate, now, nowhere, refused, usage, when};
 use crate::cli::{Console, Failure};
 use crate::config::problem::Fault;
 use crate::config::suggest;
@@ -50,24 +49,18 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     concurrency: Option<u32>,
-    /// What the key begins with: lower-case letters and digits
-    #[arg(long, value_name = "P", default_value = PREFIX)]
-    prefix: String,
     /// Add it without letting it in yet
     #[arg(long)]
     disabled: bool,
     #[command(flatten)]
-    target: Target,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    new: NewKey,
 }
 
 /// Adds the record and prints the key.
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
-    let (key, hash) = generate(&args.prefix)?;
+    let (key, hash) = generate(&args.new.prefix)?;
     let record = args.record(hash)?;
-    let keys = args.target.find()?;
+    let keys = args.new.target.find()?;
     args.check_locations(keys.locations.as_deref())?;
     let mut known = false;
     let id = record.id.get_ref();
@@ -81,7 +74,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure>
     }
     edit.append(&file::write(&record));
     edit.commit().map_err(refused)?;
-    if args.json {
+    if args.new.json {
         let consumer = record.consumer.as_ref().unwrap_or(id);
         let expires = record.expires.map(written_moment);
         let object = serde_json::json!({

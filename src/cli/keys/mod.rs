@@ -16,6 +16,7 @@ use clap::Subcommand;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
+use self::target::Target;
 use super::{Console, Failure};
 use crate::config::problem::{Fault, Problem};
 use crate::config::suggest;
@@ -68,6 +69,19 @@ pub(super) fn generate(prefix: &str) -> Result<(Zeroizing<String>, Digest), Fail
     let key = format::generate(prefix).map_err(usage)?;
     let digest = Digest::of(key.as_bytes());
     Ok((key, digest))
+}
+
+/// How a new key is made and printed, and which file keeps its digest.
+#[derive(Debug, clap::Args)]
+struct NewKey {
+    /// What the key begins with: lower-case letters and digits
+    #[arg(long, value_name = "P", default_value = PREFIX)]
+    prefix: String,
+    #[command(flatten)]
+    target: Target,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// Now, to the second.

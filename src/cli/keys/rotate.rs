@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::target::Target;
-use super::{PREFIX, Search, closed, generate, now, refused, usage, when};
+use super::{NewKey, Search, closed, generate, now, refused, usage, when};
 use crate::cli::{Console, Failure};
 use crate::keys::file::{Entry, is_writable, written_moment};
 use crate::keys::record::{Previous, Record};
@@ -17,22 +16,16 @@ pub(super) struct Args {
     /// How long the key before it stays valid beside the new one [default: 0s]
     #[arg(long, value_name = "DURATION")]
     overlap: Option<String>,
-    /// What the key begins with: lower-case letters and digits
-    #[arg(long, value_name = "P", default_value = PREFIX)]
-    prefix: String,
     #[command(flatten)]
-    target: Target,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    new: NewKey,
 }
 
 /// Changes the record and prints the key.
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
-    let (key, hash) = generate(&args.prefix)?;
+    let (key, hash) = generate(&args.new.prefix)?;
     let overlap = args.overlap.as_deref().map(when::span).transpose();
     let overlap = overlap.map_err(|message| usage(format!("--overlap: {message}")))?;
-    let keys = args.target.find()?;
+    let keys = args.new.target.find()?;
     let mut search = Search::new(&args.id);
     let edit = Edit::begin(&keys.path, false, |record| search.look(record));
     let mut edit = edit.map_err(refused)?;
@@ -50,7 +43,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure>
     edit.replace(part, text);
     edit.commit().map_err(refused)?;
     let until = previous.as_ref().map(|previous| written_moment(previous.until));
-    if args.json {
+    if args.new.json {
         let object = serde_json::json!({
             "id": args.id, "key": *key, "previous_until": until,
             "expires": record.expires.map(written_moment),
