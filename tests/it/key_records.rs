@@ -8,13 +8,14 @@ use keygate::keys::digest::Digest;
 
 use crate::reload::LISTEN;
 use crate::support::reference::upstream;
-use crate::support::{Client, DEADLINE, Gate, Origin, Response, run, wait_until};
-use crate::websocket::{HANDSHAKE, SWITCHING};
+use crate::support::{DEADLINE, Gate, Origin, Response, run, wait_until};
+use crate::websocket::HANDSHAKE;
 
-const PLUGIN: &str = "header = \"X-API-Key\"\nkeys_file = \"keys.toml\"\nhide_credentials = true\n";
+pub(crate) const PLUGIN: &str =
+    "header = \"X-API-Key\"\nkeys_file = \"keys.toml\"\nhide_credentials = true\n";
 
 /// Two locations with the plugin, and one that is open.
-const LOCATIONS: &str = "
+pub(crate) const LOCATIONS: &str = "
 [locations.all]
 path = \"/\"
 upstream = \"rec\"
@@ -30,7 +31,7 @@ public = true
 ";
 
 /// A key that no other test knows.
-fn key(id: &str) -> String {
+pub(crate) fn key(id: &str) -> String {
     format!("the-key-of-{id}-which-is-long-enough-4711")
 }
 
@@ -39,19 +40,19 @@ fn digest(id: &str) -> String {
 }
 
 /// A record of a key, with these other fields.
-fn record(id: &str, more: &str) -> String {
+pub(crate) fn record(id: &str, more: &str) -> String {
     format!("[[key]]\nid = \"{id}\"\nhash = \"{}\"\n{more}\n", digest(id))
 }
 
 /// A moment so many seconds from now, as TOML writes it.
-fn moment(seconds: i64) -> String {
+pub(crate) fn moment(seconds: i64) -> String {
     let span = Duration::from_secs(seconds.unsigned_abs());
     let now = SystemTime::now();
     let moment = if seconds < 0 { now - span } else { now + span };
     humantime::format_rfc3339_millis(moment).to_string()
 }
 
-fn gate_with(origin: &Origin, plugin: &str, records: &str) -> Gate {
+pub(crate) fn gate_with(origin: &Origin, plugin: &str, records: &str) -> Gate {
     let config = upstream(origin) + LOCATIONS;
     let mut gate = Gate::with(&[
         ("keygate.toml", &config),
@@ -65,19 +66,19 @@ fn gate_with(origin: &Origin, plugin: &str, records: &str) -> Gate {
     gate
 }
 
-fn gate(origin: &Origin, records: &str) -> Gate {
+pub(crate) fn gate(origin: &Origin, records: &str) -> Gate {
     gate_with(origin, PLUGIN, records)
 }
 
-fn request(id: &str, line: &str, more: &str) -> String {
+pub(crate) fn request(id: &str, line: &str, more: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: a.test\r\nX-API-Key: {}\r\n{more}\r\n", key(id))
 }
 
-fn get(gate: &Gate, id: &str) -> Response {
+pub(crate) fn get(gate: &Gate, id: &str) -> Response {
     gate.send(request(id, "GET /x", ""))
 }
 
-fn status(gate: &Gate, id: &str) -> u16 {
+pub(crate) fn status(gate: &Gate, id: &str) -> u16 {
     get(gate, id).status
 }
 
@@ -281,72 +282,6 @@ fn limits_of_a_key_hold_for_it_alone_and_are_told() {
     assert_eq!(status(&gate, "a"), 429);
 }
 
-/// An origin that answers with a body that never ends, but on `/x`, or agrees to an upgrade.
-fn endless() -> Origin {
-    Origin::scripted(|exchange| {
-        if exchange.request.value("Upgrade") == Some("websocket") {
-            exchange.write(SWITCHING);
-        } else if exchange.request.start.contains(" /x ") {
-            return exchange.reply(200, b"");
-        } else {
-            exchange.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-            exchange.chunk(b"first");
-        }
-        exchange.ends_within(DEADLINE);
-    })
-}
-
-/// A client with a stream, and one with a WebSocket, of a key.
-fn streams(gate: &Gate, id: &str) -> [Client; 2] {
-    let mut stream = gate.client();
-    let mut response = stream.send(request(id, "GET /stream", "")).response_head();
-    assert!(stream.chunk(&mut response));
-    let mut socket = gate.client();
-    assert_eq!(socket.send(request(id, "GET /socket", HANDSHAKE)).response().status, 101);
-    [stream, socket]
-}
-
-#[test]
-fn what_a_key_opened_ends_with_it_where_that_is_asked_for() {
-    for cut in [true, false] {
-        let origin = endless();
-        let records = record("a", "") + &record("b", "");
-        let gate = gate_with(&origin, &format!("{PLUGIN}cut_streams = {cut}\n"), &records);
-        let mut revoked = streams(&gate, "a");
-        let mut kept = streams(&gate, "b");
-        gate.write("keys.toml", &record("b", ""));
-        wait_until("the key is revoked", || status(&gate, "a") == 401);
-        for client in &mut revoked {
-            assert_eq!(client.closes_within(if cut { DEADLINE } else { SHORT }), cut);
-        }
-        for client in &mut kept {
-            assert!(!client.closes_within(SHORT));
-        }
-    }
-}
-
-/// Long enough to see that nothing happens.
-const SHORT: Duration = Duration::from_millis(700);
-
-#[test]
-fn what_a_key_opened_ends_when_it_expires_or_is_replaced() {
-    let origin = endless();
-    let expires = record("a", &format!("expires = {}", moment(3)));
-    let gate = gate_with(
-        &origin,
-        &format!("{PLUGIN}cut_streams = true\n"),
-        &(expires.clone() + &record("old", "")),
-    );
-    let [expired, replaced] = [streams(&gate, "a"), streams(&gate, "old")];
-    for mut client in expired {
-        assert!(client.closes_within(DEADLINE));
-    }
-    gate.write("keys.toml", &(expires + &record("new", "").replace("\"new\"", "\"old\"")));
-    for mut client in replaced {
-        assert!(client.closes_within(DEADLINE));
-    }
-}
-
 #[test]
 fn when_keys_were_used_is_noted_beside_the_file() {
     let origin = Origin::echo();
@@ -420,27 +355,21 @@ fn the_life_of_a_key_takes_effect_within_a_second_and_disturbs_nobody() {
 }
 
 #[test]
-fn what_two_keys_opened_ends_with_either() {
-    let origin = endless();
-    let second = "header = \"X-Second\"\nkeys_file = \"second.keys.toml\"\ncut_streams = true\n";
-    let location = LOCATIONS.replace("[\"key-auth\"]", "[\"key-auth\", \"key-auth-2\"]");
-    let config = upstream(&origin) + &location;
-    let first = format!("{PLUGIN}cut_streams = true\n");
-    for revoked in ["keys.toml", "second.keys.toml"] {
-        let mut gate = Gate::with(&[
-            ("keygate.toml", &config),
-            ("plugins.key-auth.toml", &first),
-            ("plugins.key-auth-2.toml", second),
-            ("keys.toml", &record("a", "")),
-            ("second.keys.toml", &record("b", "")),
-            ("server.toml", LISTEN),
-        ]);
-        ["a", "b"].iter().for_each(|id| gate.secret(key(id)));
-        let both = format!("X-Second: {}\r\n", key("b"));
-        let mut stream = gate.client();
-        let mut response = stream.send(request("a", "GET /stream", &both)).response_head();
-        assert!(stream.chunk(&mut response));
-        gate.write(revoked, &record("c", ""));
-        assert!(stream.closes_within(DEADLINE), "{revoked}");
-    }
+fn a_key_of_the_file_stands_in_no_list_beside_it() {
+    let origin = Origin::echo();
+    let listing = |id: &str| format!("{PLUGIN}keys = [\"{}\"]\n", digest(id));
+    let gate = gate_with(&origin, &listing("b"), &record("a", "disabled = true"));
+    assert_eq!((status(&gate, "a"), status(&gate, "b")), (401, 200));
+    let message = "this key stands in `keys` of the plugin too";
+    // The list changes and the file does not, and then the other way round.
+    gate.write("plugins.key-auth.toml", &listing("a"));
+    gate.stderr.wait_for(message, |line| line.contains(message));
+    assert_eq!((status(&gate, "a"), status(&gate, "b")), (401, 200));
+    gate.write("plugins.key-auth.toml", &listing("b"));
+    gate.stderr.wait_for("reloaded", |line| line.contains("reloaded the configuration"));
+    gate.write("keys.toml", &record("b", "disabled = true"));
+    wait_until("it is refused", || {
+        gate.stderr.lines().iter().filter(|line| line.contains(message)).count() > 1
+    });
+    assert_eq!((status(&gate, "a"), status(&gate, "b")), (401, 200));
 }

@@ -29,6 +29,7 @@ mod interim;
 mod ip_restriction;
 mod key_auth;
 mod key_records;
+mod key_streams;
 mod keygen;
 mod keys_command;
 mod keys_file;

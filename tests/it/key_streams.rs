@@ -1,0 +1,119 @@
+//! What a key has opened: how much of it at once, and that it ends with the key.
+
+use std::time::Duration;
+
+use crate::key_records::{
+    LOCATIONS, PLUGIN, gate, gate_with, get, key, moment, record, request, status,
+};
+use crate::reload::LISTEN;
+use crate::support::reference::upstream;
+use crate::support::{Client, DEADLINE, Gate, Origin, wait_until};
+use crate::websocket::{HANDSHAKE, SWITCHING};
+
+/// An origin that answers with a body that never ends, but on `/x`, or agrees to an upgrade.
+fn endless() -> Origin {
+    Origin::scripted(|exchange| {
+        if exchange.request.value("Upgrade") == Some("websocket") {
+            exchange.write(SWITCHING);
+        } else if exchange.request.start.contains(" /x ") {
+            return exchange.reply(200, b"");
+        } else {
+            exchange.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            exchange.chunk(b"first");
+        }
+        exchange.ends_within(DEADLINE);
+    })
+}
+
+/// A client with a stream, and one with a WebSocket, of a key.
+fn streams(gate: &Gate, id: &str) -> [Client; 2] {
+    let mut stream = gate.client();
+    let mut response = stream.send(request(id, "GET /stream", "")).response_head();
+    assert!(stream.chunk(&mut response));
+    let mut socket = gate.client();
+    assert_eq!(socket.send(request(id, "GET /socket", HANDSHAKE)).response().status, 101);
+    [stream, socket]
+}
+
+#[test]
+fn what_a_key_opened_ends_with_it_where_that_is_asked_for() {
+    for cut in [true, false] {
+        let origin = endless();
+        let records = record("a", "") + &record("b", "");
+        let gate = gate_with(&origin, &format!("{PLUGIN}cut_streams = {cut}\n"), &records);
+        let mut revoked = streams(&gate, "a");
+        let mut kept = streams(&gate, "b");
+        gate.write("keys.toml", &record("b", ""));
+        wait_until("the key is revoked", || status(&gate, "a") == 401);
+        for client in &mut revoked {
+            assert_eq!(client.closes_within(if cut { DEADLINE } else { SHORT }), cut);
+        }
+        for client in &mut kept {
+            assert!(!client.closes_within(SHORT));
+        }
+    }
+}
+
+/// Long enough to see that nothing happens.
+const SHORT: Duration = Duration::from_millis(700);
+
+#[test]
+fn what_a_key_opened_ends_when_it_expires_or_is_replaced() {
+    let origin = endless();
+    let expires = record("a", &format!("expires = {}", moment(3)));
+    let gate = gate_with(
+        &origin,
+        &format!("{PLUGIN}cut_streams = true\n"),
+        &(expires.clone() + &record("old", "")),
+    );
+    let [expired, replaced] = [streams(&gate, "a"), streams(&gate, "old")];
+    for mut client in expired {
+        assert!(client.closes_within(DEADLINE));
+    }
+    gate.write("keys.toml", &(expires + &record("new", "").replace("\"new\"", "\"old\"")));
+    for mut client in replaced {
+        assert!(client.closes_within(DEADLINE));
+    }
+}
+
+#[test]
+fn what_two_keys_opened_ends_with_either() {
+    let origin = endless();
+    let second = "header = \"X-Second\"\nkeys_file = \"second.keys.toml\"\ncut_streams = true\n";
+    let location = LOCATIONS.replace("[\"key-auth\"]", "[\"key-auth\", \"key-auth-2\"]");
+    let config = upstream(&origin) + &location;
+    let first = format!("{PLUGIN}cut_streams = true\n");
+    for revoked in ["keys.toml", "second.keys.toml"] {
+        let mut gate = Gate::with(&[
+            ("keygate.toml", &config),
+            ("plugins.key-auth.toml", &first),
+            ("plugins.key-auth-2.toml", second),
+            ("keys.toml", &record("a", "")),
+            ("second.keys.toml", &record("b", "")),
+            ("server.toml", LISTEN),
+        ]);
+        ["a", "b"].iter().for_each(|id| gate.secret(key(id)));
+        let both = format!("X-Second: {}\r\n", key("b"));
+        let mut stream = gate.client();
+        let mut response = stream.send(request("a", "GET /stream", &both)).response_head();
+        assert!(stream.chunk(&mut response));
+        gate.write(revoked, &record("c", ""));
+        assert!(stream.closes_within(DEADLINE), "{revoked}");
+    }
+}
+
+#[test]
+fn a_key_has_so_many_requests_at_once_and_no_more_until_one_ends() {
+    let origin = endless();
+    let limits = "limits = { concurrency = 2 }";
+    let gate = gate(&origin, &(record("a", limits) + &record("b", limits)));
+    let [stream, socket] = streams(&gate, "a");
+    let refused = get(&gate, "a");
+    assert_eq!((refused.status, refused.text()), (429, "Too many requests at once".to_owned()));
+    assert_eq!(status(&gate, "b"), 200);
+    drop(stream);
+    wait_until("a place is left", || status(&gate, "a") == 200);
+    // One that was refused has left no place taken.
+    assert_eq!(status(&gate, "a"), 200);
+    drop(socket);
+}
