@@ -142,9 +142,13 @@ struct Reloaded {
 async fn reload(load: &Arc<Load>, reader: &Reader, plans: &Sender<Arc<Plan>>, wanted: Wanted) {
     let current = Arc::clone(&plans.borrow());
     let load = Arc::clone(load);
-    let loaded = reader.run(move || match wanted {
-        Wanted::All => reloaded(&*load, &current),
-        Wanted::News => renewed(&current),
+    let loaded = reader.run(move || {
+        // What the old keys know goes with them.
+        current.note_used();
+        match wanted {
+            Wanted::All => reloaded(&*load, &current),
+            Wanted::News => renewed(&current),
+        }
     });
     let Some(Reloaded { plan, problems }) = loaded.await else {
         return tracing::error!("the configuration was not reloaded");

@@ -297,6 +297,18 @@ fn when_keys_were_used_is_noted_beside_the_file() {
     assert!(noted.starts_with(&format!("a {}", &day[..8])), "{noted}");
 }
 
+#[test]
+fn that_a_key_was_used_is_not_lost_with_a_change_of_the_file() {
+    let origin = Origin::echo();
+    let gate = gate(&origin, &record("a", ""));
+    get(&gate, "a");
+    gate.write("keys.toml", &(record("a", "") + &record("b", "")));
+    let noted = gate.folder().join("config/keys.toml.used");
+    wait_until("it is noted", || {
+        std::fs::read_to_string(&noted).is_ok_and(|noted| noted.starts_with("a "))
+    });
+}
+
 /// Asks with a key over and over, until it is told to stop; how often, and which answers were not
 /// 200.
 fn uses(gate: &Gate, id: &str, stop: &AtomicBool) -> (usize, Vec<u16>) {

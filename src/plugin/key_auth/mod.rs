@@ -154,7 +154,6 @@ impl Plugin for KeyAuth {
         let old = self.stored.iter().cloned();
         let stored: Vec<_> =
             again.into_iter().zip(old).map(|(new, old)| new.unwrap_or(old)).collect();
-        self.note_used();
         let sets = stored.iter().map(|stored| stored.set.clone());
         let keys = Keys::new(Arc::clone(listed), sets);
         Some(Arc::new(Self { keys, stored, ..self.clone() }))
