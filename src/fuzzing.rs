@@ -44,6 +44,7 @@ pub fn pass(
     let passage = Passage {
         trusted: is_trusted,
         sender: Sender {
+            scheme: "http",
             peer: peer_value.as_ref(),
             client: client_value.as_ref(),
             names: None,

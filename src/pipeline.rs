@@ -19,9 +19,9 @@ use crate::observe::request_id::RequestId;
 use crate::plan::InFlight;
 use crate::plugin::{Cx, Grant};
 use crate::reply::{Asked, Cause, ErrorStyle, Reply};
-use crate::server::connection::Client;
+use crate::server::body::ClientBody;
+use crate::server::client::Client;
 use crate::server::h1::head::Refusal;
-use crate::server::h1::input::ClientBody;
 use crate::server::tunnel::Tunnel;
 use crate::server::worker::{Served, Worker};
 
@@ -49,13 +49,13 @@ pub(crate) fn handle<'a>(
 ) -> Outcome<impl Future<Output = Answered> + use<'a>> {
     let worker = &client.worker;
     let served = worker.served();
-    let trusted = served.plan.trusted.trusts(client.peer);
+    let trusted = served.plan.trusted.trusts(client.peer.address);
     let mut record = Record::begin(
         Rc::clone(worker),
         Rc::clone(&served),
         Some((head.method.clone(), head.uri.clone())),
         request_id(worker, &head.headers, trusted),
-        client.peer_value.clone(),
+        client.peer.value.clone(),
     );
     match admit(client, &served, &mut head, &mut record) {
         Err(reply) if reply.pause.is_none() => {
@@ -131,7 +131,8 @@ fn admit(
     record: &mut Record,
 ) -> Result<Admitted, Reply> {
     let now = record.begun();
-    let arrival = Arrival { peer: client.peer, now, wall: client.worker.clock.wall_at(now) };
+    let arrival =
+        Arrival { peer: client.peer.address, now, wall: client.worker.clock.wall_at(now) };
     let mut admitted = decide(&served.plan, arrival, head, record)?;
     if !admitted.cx.grants.is_empty() {
         hold(client, served, &mut admitted.cx);
@@ -211,7 +212,7 @@ pub(crate) fn refuse(client: &Client, refusal: Refusal) -> Answered {
     let worker = &client.worker;
     let (served, request_id) = (worker.served(), worker.request_id());
     let asked = refusal.asked.map(|asked| *asked);
-    let peer = client.peer_value.clone();
+    let peer = client.peer.value.clone();
     let mut record = Record::begin(Rc::clone(worker), Rc::clone(&served), asked, request_id, peer);
     let reply = Reply::closing(refusal.cause);
     answer(&reply, worker, &served, &mut RequestHead::default(), &mut record)

@@ -127,6 +127,11 @@ impl Socket {
         })
     }
 
+    /// What a request that comes over it was asked for by: `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        "http"
+    }
+
     /// Whether there is anything to read, the end of the stream included.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

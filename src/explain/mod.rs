@@ -252,6 +252,7 @@ fn forwarded(
     let (peer, client) = (trace.peer.and_then(value), trace.client.and_then(value));
     let id = RequestId::of(&request.headers, admitted.trusted);
     let sender = Sender {
+        scheme: "http",
         peer: peer.as_ref(),
         client: client.as_ref(),
         names: trace.key.and_then(|key| plan.names(location, key)),

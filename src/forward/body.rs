@@ -16,9 +16,9 @@ use tokio::time::Sleep;
 
 use super::headers::{Framing, trailer_may_pass};
 use crate::fields::Fields;
+use crate::server::body::ClientBody;
+use crate::server::client::Client;
 use crate::server::clock::Wait;
-use crate::server::connection::Client;
-use crate::server::h1::input::ClientBody;
 use crate::server::pace::Pace;
 use crate::server::worker::Served;
 use crate::upstream::connection::Broken;

@@ -43,6 +43,8 @@ impl Framing {
 pub(crate) struct Sender<'a> {
     /// Who connected, as it stands in `X-Forwarded-For`; none on a unix socket.
     pub(crate) peer: Option<&'a HeaderValue>,
+    /// `http` or `https`, as the peer asked.
+    pub(crate) scheme: &'a str,
     /// The client, as it stands in `X-Real-IP`.
     pub(crate) client: Option<&'a HeaderValue>,
     /// The names of the key, if it has any.
@@ -180,7 +182,8 @@ fn forwarded(field: &mut impl FnMut(&HeaderName, &[u8]), came: &Fields, passage:
             field(&X_FORWARDED_FOR, &through.join(&b", "[..]));
         }
     }
-    field(&X_FORWARDED_PROTO, said(X_FORWARDED_PROTO).map_or(b"http", HeaderValue::as_bytes));
+    let scheme = passage.sender.scheme.as_bytes();
+    field(&X_FORWARDED_PROTO, said(X_FORWARDED_PROTO).map_or(scheme, HeaderValue::as_bytes));
     if let Some(host) = said(X_FORWARDED_HOST).or(passage.host) {
         field(&X_FORWARDED_HOST, host.as_bytes());
     }

@@ -22,9 +22,9 @@ use crate::head::{RequestHead, ResponseHead};
 use crate::headers::lists;
 use crate::observe::record::Record;
 use crate::reply::{Cause, Reply};
+use crate::server::body::ClientBody;
+use crate::server::client::Client;
 use crate::server::clock::Wait;
-use crate::server::connection::Client;
-use crate::server::h1::input::ClientBody;
 use crate::server::worker::Served;
 use crate::upstream::connection::{Broken, Said};
 use crate::upstream::lease::Lease;
@@ -56,7 +56,8 @@ pub(crate) async fn send(
     record.sent = Some(Instant::now());
     let record = &*record;
     let sender = Sender {
-        peer: client.peer_value.as_ref(),
+        peer: client.peer.value.as_ref(),
+        scheme: client.peer.scheme,
         client: record.client.as_ref(),
         names: record.names(),
         request_id: record.request_id().as_bytes(),

@@ -55,6 +55,7 @@ fn check_sent(request: &str, change: impl Fn(&mut Passage<'_>), expected: &str) 
     let mut passage = Passage {
         trusted: false,
         sender: Sender {
+            scheme: "http",
             peer: Some(&peer),
             client: Some(&client),
             names: Some(Names { id: "al-1", consumer: "al" }),

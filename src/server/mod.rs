@@ -1,7 +1,9 @@
 //! The server: sockets, workers, connections.
 
+pub(crate) mod body;
+pub(crate) mod client;
 pub(crate) mod clock;
-pub(crate) mod connection;
+mod connection;
 mod grant;
 pub(crate) mod h1;
 pub(crate) mod listener;
@@ -30,6 +32,10 @@ use self::worker::{Delays, Worker};
 use crate::observe::access_log::Writer;
 use crate::plan::{ListenAddr, Plan};
 use crate::socket::Socket;
+
+/// How long an idle connection is kept after a stop: long enough for a request that is on its way,
+/// which is answered with `Connection: close`. Closing at once would lose it.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a worker's thread begins with.
 pub(crate) struct Seed {

@@ -2,23 +2,23 @@
 
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame};
 
+use super::connection::Connection;
 use super::head::{Head, Refusal};
-use super::input::ClientBody;
+use super::input::Incoming;
 use super::output::Output;
 use super::response::{Asked, Encoder, WrongLength};
 use crate::answer::Answer;
 use crate::head::RequestHead;
 use crate::pipeline::{self, Answered, Outcome};
 use crate::reply::Cause;
+use crate::server::body::ClientBody;
 use crate::server::clock::Wait;
-use crate::server::connection::Client;
 use crate::server::pace::Pace;
 
 /// What follows an exchange.
@@ -38,7 +38,7 @@ pub(crate) enum End {
 ///
 /// What is large is boxed until there is a response: an idle connection has none of it.
 pub(crate) struct Exchange<'a, F> {
-    client: &'a Client,
+    connection: &'a Connection,
     pace: Pace,
     at: At<F>,
 }
@@ -52,74 +52,88 @@ enum At<F> {
 
 /// Has a request answered; or answers what cannot become a head.
 pub(crate) fn begin<'a>(
-    client: &'a Rc<Client>,
+    connection: &'a Connection,
     head: Result<Bytes, Cause>,
     cx: &mut Context<'_>,
 ) -> Exchange<'a, impl Future<Output = Answered> + use<'a>> {
-    client.begin();
-    let at = match head.map_err(Refusal::from).and_then(|head| read(client, &head)) {
+    connection.begin();
+    let client = &connection.client;
+    let at = match head.map_err(Refusal::from).and_then(|head| read(connection, &head)) {
         Ok((request, body, asked)) => match pipeline::handle(client, request, body) {
-            Outcome::Decided(answered) => At::Writing(write(client, answered, asked, cx)),
+            Outcome::Decided(answered) => At::Writing(write(connection, answered, asked, cx)),
             Outcome::Waits(future) => At::Waiting(future, asked),
         },
         Err(refusal) => {
-            tracing::debug!(peer = ?client.peer, cause = ?refusal.cause, "the connection broke");
-            client.input.borrow_mut().give_up();
+            tracing::debug!(peer = ?client.peer.address, cause = ?refusal.cause, "the connection broke");
+            connection.wire.input.borrow_mut().give_up();
             let answered = pipeline::refuse(client, refusal);
-            At::Writing(Writing::begin(client, answered, Asked::by_nobody()))
+            At::Writing(Writing::begin(connection, answered, Asked::by_nobody()))
         }
     };
-    Exchange { client, pace: Pace::new(Wait::Write, &client.worker.served().plan.server), at }
+    Exchange { connection, pace: Pace::new(Wait::Write, &client.worker.served().plan.server), at }
 }
 
-fn read(client: &Rc<Client>, head: &Bytes) -> Result<(RequestHead, ClientBody, Asked), Refusal> {
+fn read(
+    Connection { client, wire }: &Connection,
+    head: &Bytes,
+) -> Result<(RequestHead, ClientBody, Asked), Refusal> {
     let head = Head::parse(head, &client.worker.stock)?;
     let asked = Asked::by(&head);
-    let body = if head.body.is_at_end() { ClientBody::none() } else { ClientBody::of(client) };
-    client.input.borrow_mut().begin(head.body, head.expects_continue);
+    let body = match head.body.is_at_end() {
+        true => ClientBody::None,
+        false => ClientBody::H1(Incoming::of(wire)),
+    };
+    wire.input.borrow_mut().begin(head.body, head.expects_continue);
     Ok((head.request, body, asked))
 }
 
 /// Begins to write a response, after which another request may come if all of this one has.
-fn write(client: &Client, answered: Answered, asked: Asked, cx: &mut Context<'_>) -> Writing {
-    let asked = if client.drain(cx) { asked } else { asked.last() };
-    Writing::begin(client, answered, asked)
+fn write(
+    connection: &Connection,
+    answered: Answered,
+    asked: Asked,
+    cx: &mut Context<'_>,
+) -> Writing {
+    let asked = if connection.wire.drain(cx) { asked } else { asked.last() };
+    Writing::begin(connection, answered, asked)
 }
 
 impl<F: Future<Output = Answered>> Exchange<'_, F> {
     /// Goes on until all is written, and says what follows.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.client.deadlines.watch(cx.waker());
+        let client = &self.connection.client;
+        client.deadlines.watch(cx.waker());
         let end = loop {
             match &mut self.at {
                 At::Waiting(future, asked) => match future.as_mut().poll(cx) {
                     Poll::Ready(answered) => {
-                        self.at = At::Writing(write(self.client, answered, *asked, cx));
+                        self.at = At::Writing(write(self.connection, answered, *asked, cx));
                     }
                     Poll::Pending if self.is_lost(cx) => break End::Broken,
                     Poll::Pending => return Poll::Pending,
                 },
-                At::Writing(writing) => match writing.poll_end(self.client, &self.pace, cx) {
+                At::Writing(writing) => match writing.poll_end(self.connection, &self.pace, cx) {
                     Poll::Ready(end) => break end,
                     // What is complete goes out; what goes on ends with its key.
-                    Poll::Pending if self.client.check_grant().is_err() => {
+                    Poll::Pending if client.check_grant().is_err() => {
                         tracing::debug!("a response ends with the key that it was asked for with");
                         // Not every client could tell otherwise that this was not all.
-                        self.client.reset_when_closed();
+                        client.reset_when_closed();
                         break End::Broken;
                     }
                     Poll::Pending => return Poll::Pending,
                 },
             }
         };
-        self.client.end();
+        self.connection.end();
         Poll::Ready(end)
     }
 
     /// Writes what is said before the response, and says whether there is nobody to read on.
     fn is_lost(&self, cx: &mut Context<'_>) -> bool {
-        let flushed = self.client.poll_flush(&self.pace, cx);
-        matches!(flushed, Poll::Ready(Err(_))) || self.client.poll_lost(cx)
+        let Connection { client, wire } = self.connection;
+        let flushed = wire.poll_flush(&client.deadlines, &self.pace, cx);
+        matches!(flushed, Poll::Ready(Err(_))) || self.connection.poll_lost(cx)
     }
 }
 
@@ -151,28 +165,38 @@ struct Writing {
 
 impl Writing {
     /// Writes the head.
-    fn begin(client: &Client, (head, body): Answered, asked: Asked) -> Self {
+    fn begin(
+        Connection { client, wire }: &Connection,
+        (head, body): Answered,
+        asked: Asked,
+    ) -> Self {
         // Whoever waits to be told to send the body has its answer instead.
-        client.input.borrow_mut().takes_continue();
-        let encoder = Encoder::begin(client.output().bytes(), asked, &head, &body);
+        wire.input.borrow_mut().takes_continue();
+        let encoder = Encoder::begin(wire.output().bytes(), asked, &head, &body);
         client.worker.stock.give_back(head.headers);
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
         Self { encoder, body: Some(body), broken: false, switches }
     }
 
     /// Goes on until all is written, and says what follows.
-    fn poll_end(&mut self, client: &Client, pace: &Pace, cx: &mut Context<'_>) -> Poll<End> {
-        match self.poll(client, pace, cx) {
+    fn poll_end(
+        &mut self,
+        connection: &Connection,
+        pace: &Pace,
+        cx: &mut Context<'_>,
+    ) -> Poll<End> {
+        let wire = &connection.wire;
+        match self.poll(connection, pace, cx) {
             Poll::Ready(Err(Broken)) => Poll::Ready(End::Broken),
             Poll::Ready(Ok(())) if self.switches => Poll::Ready(End::Switched),
             Poll::Ready(Ok(())) => {
-                client.drain(cx);
-                let goes_on = self.encoder.keeps_open && client.input.borrow().is_done();
+                wire.drain(cx);
+                let goes_on = self.encoder.keeps_open && wire.input.borrow().is_done();
                 Poll::Ready(if goes_on { End::Next } else { End::Last })
             }
             Poll::Pending => {
-                client.drive_upload(cx);
-                if client.poll_lost(cx) { Poll::Ready(End::Broken) } else { Poll::Pending }
+                connection.drive_upload(cx);
+                if connection.poll_lost(cx) { Poll::Ready(End::Broken) } else { Poll::Pending }
             }
         }
     }
@@ -181,16 +205,17 @@ impl Writing {
     /// together, and nothing waits for more to come.
     fn poll(
         &mut self,
-        client: &Client,
+        Connection { client, wire }: &Connection,
         pace: &Pace,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>> {
+        let deadlines = &client.deadlines;
         loop {
-            if client.output.borrow().is_full() {
-                ready!(client.poll_flush(pace, cx))?;
+            if wire.output.borrow().is_full() {
+                ready!(wire.poll_flush(deadlines, pace, cx))?;
             }
             let Some(body) = &mut self.body else {
-                ready!(client.poll_flush(pace, cx))?;
+                ready!(wire.poll_flush(deadlines, pace, cx))?;
                 return Poll::Ready(if self.broken { Err(Broken) } else { Ok(()) });
             };
             if self.encoder.is_done() {
@@ -198,9 +223,9 @@ impl Writing {
                 continue;
             }
             match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(frame) => self.take(&mut client.output.borrow_mut(), frame)?,
+                Poll::Ready(frame) => self.take(&mut wire.output.borrow_mut(), frame)?,
                 Poll::Pending => {
-                    ready!(client.poll_flush(pace, cx))?;
+                    ready!(wire.poll_flush(deadlines, pace, cx))?;
                     return Poll::Pending;
                 }
             }

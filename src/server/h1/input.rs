@@ -9,15 +9,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::head::Search;
+use super::wire::Wire;
 use crate::forward::body::BodyError;
 use crate::http1::body::{Decoded, Decoder};
 use crate::http1::lines::EmptyLine;
 use crate::reply::Cause;
-use crate::server::connection::Client;
 use crate::server::worker::Worker;
 use crate::socket::Socket;
 
@@ -254,59 +254,45 @@ impl Input {
 }
 
 /// The body of a client's request, read from its connection piece by piece when it is asked for.
-pub(crate) struct ClientBody(Option<Rc<Client>>);
+pub(crate) struct Incoming(Rc<Wire>);
 
-impl fmt::Debug for ClientBody {
+impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "a body" } else { "no body" })
+        f.write_str("a body")
     }
 }
 
-impl ClientBody {
-    /// No body.
-    pub(crate) fn none() -> Self {
-        Self(None)
+impl Incoming {
+    /// What comes behind the head of a request.
+    pub(super) fn of(wire: &Rc<Wire>) -> Self {
+        Self(Rc::clone(wire))
     }
 
-    /// What comes from a client behind the head of its request.
-    pub(crate) fn of(client: &Rc<Client>) -> Self {
-        Self(Some(Rc::clone(client)))
-    }
-}
-
-impl Body for ClientBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
+    /// Takes the next piece.
+    pub(in crate::server) fn poll_frame(
+        &self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(client) = &self.0 else { return Poll::Ready(None) };
-        let mut input = client.input.borrow_mut();
+        let mut input = self.0.input.borrow_mut();
         if input.takes_continue() {
-            client.say_continue();
+            self.0.say_continue();
         }
-        input.poll_body(&mut client.socket.borrow_mut(), cx)
+        input.poll_body(&mut self.0.socket.borrow_mut(), cx)
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|client| client.input.borrow().is_whole())
+    /// Whether all of it has been taken.
+    pub(in crate::server) fn is_at_end(&self) -> bool {
+        self.0.input.borrow().is_whole()
     }
 
-    fn size_hint(&self) -> SizeHint {
-        let left = match &self.0 {
-            Some(client) => client.input.borrow().body.left(),
-            None => Some(0),
-        };
-        left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    /// How much is left of it, where that is known.
+    pub(in crate::server) fn left(&self) -> Option<u64> {
+        self.0.input.borrow().body.left()
     }
 }
 
-impl Drop for ClientBody {
+impl Drop for Incoming {
     fn drop(&mut self) {
-        if let Some(client) = &self.0 {
-            client.input.borrow_mut().wanted = false;
-        }
+        self.0.input.borrow_mut().wanted = false;
     }
 }
