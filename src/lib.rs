@@ -45,6 +45,7 @@ mod upstream;
 use std::io;
 use std::sync::Arc;
 
+use tokio::runtime::LocalOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -58,6 +59,7 @@ use crate::server::spread::Spread;
 use crate::server::threads::{Thread, Threads};
 use crate::server::worker::Delays;
 use crate::server::{Seed, start};
+use crate::upstream::tend;
 
 /// Serves until a signal says stop: the only place where things are wired together. `ready` is told
 /// the addresses that are listened on, before the first request is answered.
@@ -72,7 +74,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
         })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
     let writer = Writer::start(io::stdout()).map_err(cannot_start)?;
     let reader = Reader::start().map_err(cannot_start)?;
@@ -154,9 +156,11 @@ async fn control(
     workers: Vec<Thread>,
 ) -> Result<(), Failure> {
     let mut workers = Threads::watch(workers);
+    let tend = tend::run(plans.subscribe());
     let Signals { reload: hangups, stop: mut stops } = signals;
     tokio::select! {
         reason = workers.broken() => return Err(Failure::runtime(reason)),
+        never = tend => match never {},
         never = reload::run(source, reader, hangups, plans) => match never {},
         () = stops.recv() => {}
     }

@@ -227,6 +227,16 @@ pub struct Upstream {
     pub read_timeout: Period,
     /// How many idle connections each worker keeps.
     pub max_idle: Count<0, 65_535>,
+    /// How many requests it gets at a time, over all workers; absent: any number.
+    pub max_connections: Option<Count<1, 1_000_000>>,
+    /// How many more may wait, with `max_connections`.
+    pub max_queue: Count<0, 1_000_000>,
+    /// How long they may.
+    pub queue_timeout: Period,
+    /// How many failures within `fail_timeout` are too many; 0: no number is.
+    pub max_fails: Count<0, 1000>,
+    /// How long an address that has failed too often is passed over.
+    pub fail_timeout: Period,
     /// Active health checks, which are not built yet.
     pub health: Option<types::Health>,
 }
@@ -243,6 +253,18 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// More requests at once than that from one core are bound by the upstream, not by connecting.
 const MAX_IDLE: u32 = 256;
 
+/// What waits costs some KiB and a client's connection each; Envoy lets 1024 wait.
+const MAX_QUEUE: u32 = 1000;
+
+/// About what a person waits for an answer; HAProxy's manual has it in its examples.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One request that an address does not serve is enough to ask others first: nginx's `max_fails`.
+const MAX_FAILS: u32 = 1;
+
+/// How long a restart takes, about: nginx's `fail_timeout`.
+const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Default for Upstream {
     fn default() -> Self {
         Self {
@@ -254,6 +276,11 @@ impl Default for Upstream {
             response_timeout: Period(RESPONSE_TIMEOUT),
             read_timeout: Period(READ_TIMEOUT),
             max_idle: Count::new(MAX_IDLE),
+            max_connections: None,
+            max_queue: Count::new(MAX_QUEUE),
+            queue_timeout: Period(QUEUE_TIMEOUT),
+            max_fails: Count::new(MAX_FAILS),
+            fail_timeout: Period(FAIL_TIMEOUT),
             health: None,
         }
     }

@@ -7,7 +7,6 @@ mod mask;
 mod trace;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -23,13 +22,13 @@ use crate::forward::headers::{self, Framing, Passage, Sender};
 use crate::head::RequestHead;
 use crate::http1::stock::Stock;
 use crate::observe::request_id::RequestId;
-use crate::plan::{Plan, Target};
+use crate::plan::Plan;
 use crate::plugin::Authenticated;
 use crate::reply::{Asked, Cause, ErrorStyle, Reply};
 use crate::route::{Choice, Miss};
 use crate::screen;
 use crate::server::h1::head::{Head, Refusal, Search};
-use crate::upstream::pool::Pool;
+use crate::upstream::address::own_host;
 
 /// What stands for the id that each request gets.
 const NEW_ID: &[u8] = b"(a new one)";
@@ -259,18 +258,13 @@ fn forwarded(
         request_id: id.as_ref().map_or(NEW_ID, RequestId::as_bytes),
     };
     let passage = Passage::of(request, admitted, sender, framing);
-    // No connection is made; the pool knows what `Host` says when it is the address's own.
-    let pool = Pool::new(Arc::clone(upstream), Arc::default());
-    let host = headers::host_sent(&upstream.host, pool.own_host(0), passage.host);
+    let own_host = own_host(&upstream.addrs[0].target);
+    let host = headers::host_sent(&upstream.host, &own_host, passage.host);
     mask::secrets(request, plan, &trace.sent);
     let mut head = Vec::new();
     headers::write_head(&mut head, request, host, &passage);
     let text = String::from_utf8_lossy(&head);
-    let addresses = upstream.addrs.iter().map(|address| match &address.target {
-        Target::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-        Target::Tcp { host, port } => format!("{host}:{port}"),
-        Target::Unix(path) => format!("unix:{}", path.display()),
-    });
+    let addresses = upstream.addrs.iter().map(|address| address.target.to_string());
     Forwarded {
         upstream: upstream.name.to_string(),
         addresses: addresses.collect(),

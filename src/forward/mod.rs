@@ -6,7 +6,7 @@ pub(crate) mod headers;
 mod tests;
 
 use std::future::poll_fn;
-use std::io;
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -28,6 +28,7 @@ use crate::server::clock::Wait;
 use crate::server::worker::Served;
 use crate::upstream::connection::{Broken, Said};
 use crate::upstream::lease::Lease;
+use crate::upstream::pool::{NoLease, Wanted};
 
 /// Over how many connections made for it a request is sent at most, if nothing can have been done
 /// about it: the first may be lost by chance.
@@ -70,10 +71,11 @@ pub(crate) async fn send(
         let (client, served) = (Rc::clone(client), Rc::clone(served));
         RequestBody::streaming(body, location.max_body, expects_continue, client, served)
     };
-    let (mut fresh, mut connections) = (false, 0);
+    let (mut wanted, mut connections) = (Wanted::default(), 0);
     loop {
-        let leased = served.lease(location.upstream, fresh).await;
-        let mut lease = leased.map_err(|error| unreachable(&error))?;
+        let leased = served.lease(location.upstream, &wanted).await;
+        let mut lease = leased.map_err(|why| no_lease(&why))?;
+        let address = Rc::clone(lease.address());
         connections += u32::from(!lease.is_reused());
         let host = headers::host_sent(&lease.upstream().host, lease.own_host(), passage.host);
         let host = host.cloned();
@@ -86,7 +88,7 @@ pub(crate) async fn send(
             }
             Err(failure) => body = again(failure, lease, connections, head, framing)?,
         }
-        fresh = true;
+        wanted = Wanted { fresh: true, elsewhere: Some(address) };
     }
 }
 
@@ -153,6 +155,7 @@ fn again(
 ) -> Result<RequestBody, Reply> {
     let broken = match failure {
         Failure::TimedOut => {
+            lease.failed();
             lease.complain("timed out");
             return Err(Reply::from(Cause::UpstreamTimeout));
         }
@@ -161,6 +164,10 @@ fn again(
         Failure::Broken(broken) => broken,
     };
     let ended = matches!(broken, Broken::Closed(_)) && !lease.has_said();
+    // That a kept connection was closed meanwhile is no failure of the upstream.
+    if !(ended && lease.is_reused()) {
+        lease.failed();
+    }
     if ended && connections < MAX_CONNECTIONS {
         let asks_for_nothing = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let unsent = lease.take_back();
@@ -181,10 +188,15 @@ fn cause(reason: BodyError) -> Cause {
     }
 }
 
-fn unreachable(error: &io::Error) -> Reply {
-    Reply::from(match error.kind() {
-        io::ErrorKind::TimedOut => Cause::UpstreamTimeout,
-        _ => Cause::BadGateway,
+/// What a client is told when there is no connection for its request.
+fn no_lease(why: &NoLease) -> Reply {
+    Reply::from(match why {
+        NoLease::Unreachable(error) if error.kind() == ErrorKind::TimedOut => {
+            Cause::UpstreamTimeout
+        }
+        NoLease::Unreachable(_) => Cause::BadGateway,
+        NoLease::Unhealthy => Cause::NoHealthyUpstream,
+        NoLease::Busy => Cause::Overloaded,
     })
 }
 

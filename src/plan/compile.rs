@@ -12,6 +12,9 @@ use crate::config::source::{Findings, Origin};
 use crate::config::{self, Config, Table};
 use crate::plugin::{Built, CredentialPlaces, Site};
 use crate::route::{Route, Router};
+use crate::upstream::endpoint::Tolerance;
+use crate::upstream::limit::Bounds;
+use crate::upstream::live::Live;
 
 /// Compiles a configuration. `previous` is the plan that is being replaced: state that outlives a
 /// reload is taken over from it, where name and settings are equal.
@@ -173,15 +176,28 @@ impl Compiler<'_> {
                 self.findings.fault_in(&table.origin, fault);
             }
         }
+        let addrs: Vec<_> = addrs.0.iter().map(|address| address.get_ref().clone()).collect();
+        let bounds = written.max_connections.map(|max_connections| Bounds {
+            max_connections: max_connections.number() as usize,
+            max_queue: written.max_queue.number() as usize,
+            queue_timeout: written.queue_timeout.0,
+        });
+        let live = Live::new(&addrs, bounds);
         let upstream = Upstream {
             name: table.name.as_str().into(),
-            addrs: addrs.0.iter().map(|address| address.get_ref().clone()).collect(),
+            addrs,
             balance: written.balance,
             host: written.host.0.clone(),
             connect_timeout: written.connect_timeout.0,
             response_timeout: written.response_timeout.0,
             read_timeout: written.read_timeout.0,
             max_idle: written.max_idle.number() as usize,
+            tolerance: Tolerance {
+                max_fails: written.max_fails.number(),
+                fail_timeout: written.fail_timeout.0,
+            },
+            bounds,
+            live,
         };
         let same = |old: &&Arc<Upstream>| ***old == upstream;
         let previous = self.previous.and_then(|plan| plan.upstreams.iter().find(same));

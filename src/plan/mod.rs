@@ -11,7 +11,7 @@ mod tests;
 mod warnings;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -25,6 +25,9 @@ use crate::config::problem::Problem;
 use crate::plugin::{Authenticated, Names, Plugin};
 use crate::reply::ErrorStyle;
 use crate::route::Router;
+use crate::upstream::endpoint::Tolerance;
+use crate::upstream::limit::Bounds;
+use crate::upstream::live::Live;
 
 pub use self::compile::compile;
 
@@ -108,7 +111,7 @@ pub struct NamedPlugin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddr {
     /// An IP address and port.
-    Tcp(std::net::SocketAddr),
+    Tcp(SocketAddr),
     /// The path of a unix socket.
     Unix(PathBuf),
 }
@@ -240,6 +243,12 @@ pub struct Upstream {
     pub read_timeout: Duration,
     /// How many idle connections each worker keeps.
     pub max_idle: usize,
+    /// How many failures are too many.
+    pub tolerance: Tolerance,
+    /// How many requests it gets at a time; none: any number.
+    pub bounds: Option<Bounds>,
+    /// What is known of it while the gate runs.
+    pub live: Live,
 }
 
 /// One address of an upstream.
@@ -265,6 +274,24 @@ pub enum Target {
     Unix(PathBuf),
 }
 
+impl Target {
+    /// The name that has to be resolved, with the port, if there is one.
+    pub(crate) fn name(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Tcp { host, port } if host.parse::<IpAddr>().is_err() => Some((host, *port)),
+            _ => None,
+        }
+    }
+
+    /// The IP address that is written, with the port, if there is one.
+    pub(crate) fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp { host, port } => Some(SocketAddr::new(host.parse().ok()?, *port)),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// How an address is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -285,6 +312,16 @@ pub enum HostPolicy {
     Upstream,
     /// This one.
     Literal(HeaderValue),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 impl fmt::Display for ListenAddr {

@@ -2,7 +2,6 @@
 //! upstreams and its own clock. Nothing here is shared with other threads but the plan itself.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +16,7 @@ use crate::observe::request_id::RequestId;
 use crate::plan::{ListenAddr, Plan};
 use crate::socket::is_out_of_descriptors;
 use crate::upstream::lease::Lease;
-use crate::upstream::pool::Pool;
+use crate::upstream::pool::{NoLease, Pool, Wanted};
 
 /// What a request is served by: one plan from its start to its end.
 pub(crate) struct Served {
@@ -44,15 +43,16 @@ impl Served {
         Self { plan, pools }
     }
 
-    /// A connection to an upstream for one request: an idle one, or with `fresh` a new one. While
-    /// there is no descriptor left for it, idle ones to any upstream are closed.
+    /// A connection to an upstream for one request. While there is no descriptor left for it, idle
+    /// ones to any upstream are closed.
     ///
     /// # Errors
-    /// What the last address said; it has been logged.
-    pub(crate) async fn lease(&self, upstream: usize, fresh: bool) -> io::Result<Lease> {
+    /// Why there is none; it has been logged.
+    pub(crate) async fn lease(&self, upstream: usize, wanted: &Wanted) -> Result<Lease, NoLease> {
         loop {
-            match self.pools[upstream].lease(fresh).await {
-                Err(error) if is_out_of_descriptors(&error) && self.close_an_idle_one() => {}
+            match self.pools[upstream].lease(wanted).await {
+                Err(NoLease::Unreachable(error))
+                    if is_out_of_descriptors(&error) && self.close_an_idle_one() => {}
                 leased => return leased,
             }
         }

@@ -6,24 +6,25 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
+use super::endpoint::Endpoint;
 use crate::plan::{ListenAddr, Target};
 use crate::socket::Socket;
 
-/// Connects; a name is resolved anew each time, and its addresses are tried one after the other.
-/// `own` is where this gate itself listens.
+/// Connects to one place; `own` is where this gate itself listens.
 ///
 /// # Errors
-/// What the last address answered, `TimedOut` when none did within `timeout`, or that the upstream
-/// is this gate itself: each request would come back as a new one until no descriptor is left.
+/// What was answered, `TimedOut` when nothing was within `timeout`, or that the upstream is this
+/// gate itself: each request would come back as a new one until no descriptor is left.
 pub(crate) async fn connect(
-    target: &Target,
+    endpoint: &Endpoint,
     timeout: Duration,
     own: &[ListenAddr],
 ) -> io::Result<Socket> {
     let connecting = async {
-        match target {
-            Target::Tcp { host, port } => {
-                let stream = TcpStream::connect((&**host, *port)).await?;
+        match endpoint.target() {
+            Target::Tcp { port, .. } => {
+                let ip = endpoint.ip().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                let stream = TcpStream::connect(ip).await?;
                 if own.iter().any(|listen| leads_to(&stream, *port, listen)) {
                     return Err(io::Error::other("the upstream is this gate itself"));
                 }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Method};
 use http_body::Frame;
 
+use super::address::Address;
 use super::connection::{Broken, Connection, Said};
-use super::pool::Pool;
+use super::limit::Place;
 use crate::forward::body::RequestBody;
 use crate::forward::headers::Framing;
 use crate::http1::stock::Stock;
@@ -22,23 +23,34 @@ pub(crate) struct Lease {
     is_reused: bool,
 }
 
-/// A request's place in the count of its address.
+/// A request's place in the count of its address, and among those that the upstream has at a time.
 pub(crate) struct Slot {
-    pool: Rc<Pool>,
-    index: usize,
+    address: Rc<Address>,
+    _place: Option<Place>,
 }
 
 impl Slot {
-    /// Takes a place.
-    pub(super) fn take(pool: &Rc<Pool>, index: usize) -> Self {
-        pool.count(index, 1);
-        Self { pool: Rc::clone(pool), index }
+    /// Takes a place in the count.
+    pub(super) fn take(address: Rc<Address>, place: Option<Place>) -> Self {
+        address.count(1);
+        Self { address, _place: place }
+    }
+
+    /// Goes on with another address.
+    pub(super) fn move_to(&mut self, address: Rc<Address>) {
+        address.count(1);
+        std::mem::replace(&mut self.address, address).count(-1);
+    }
+
+    /// Where the request goes.
+    pub(super) fn address(&self) -> &Rc<Address> {
+        &self.address
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.pool.count(self.index, -1);
+        self.address.count(-1);
     }
 }
 
@@ -50,12 +62,12 @@ impl Lease {
 
     /// What the operator wrote about the upstream.
     pub(crate) fn upstream(&self) -> &Upstream {
-        self.slot.pool.upstream()
+        self.slot.address.upstream()
     }
 
     /// The `Host` of the address itself.
     pub(crate) fn own_host(&self) -> &HeaderValue {
-        self.slot.pool.own_host(self.slot.index)
+        self.slot.address.own_host()
     }
 
     /// Whether it has carried a request before: only then can the upstream have closed it
@@ -115,9 +127,19 @@ impl Lease {
         self.connection.take_back()
     }
 
+    /// Where the request goes.
+    pub(crate) fn address(&self) -> &Rc<Address> {
+        &self.slot.address
+    }
+
+    /// Counts that the upstream gave no response.
+    pub(crate) fn failed(&self) {
+        self.slot.address.failed();
+    }
+
     /// Says that a request got no usable response.
     pub(crate) fn complain(&self, error: &str) {
-        self.slot.pool.complain(self.slot.index, error);
+        self.slot.address.complain(error);
     }
 
     /// Returns the connection for the next request, if it can carry one.
@@ -125,7 +147,7 @@ impl Lease {
         let Self { mut connection, slot, .. } = self;
         if connection.is_free() {
             connection.shrink();
-            slot.pool.put_back(slot.index, connection);
+            slot.address.put_back(connection);
         }
     }
 

@@ -4,59 +4,66 @@
 //! of its own, no channel between tasks. A request that is dropped closes its connection, so
 //! nothing half-used ever comes back.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
+use super::address::Address;
 use super::balance::{Candidate, Turns};
-use super::connect::connect;
-use super::connection::Connection;
 use super::lease::{Lease, Slot};
+use super::limit::NoPlace;
+use super::live::Known;
 use crate::observe::seldom::Seldom;
-use crate::plan::{ListenAddr, Target, Upstream};
-
-/// How long an idle connection is kept. What upstreams close themselves is noticed when it happens;
-/// this bounds those that never do.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long an address that refused a connection is passed over while there are others: nginx's
-/// `fail_timeout`.
-const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+use crate::plan::{ListenAddr, Upstream};
 
 /// One worker's view of an upstream.
 pub(crate) struct Pool {
     upstream: Arc<Upstream>,
     /// Where this gate listens.
-    own: Arc<[ListenAddr]>,
-    addresses: Vec<Address>,
+    pub(super) own: Arc<[ListenAddr]>,
+    known: RefCell<watch::Receiver<Known>>,
+    addresses: RefCell<Vec<Rc<Address>>>,
     turns: RefCell<Turns>,
+    crowded: Seldom,
 }
 
-struct Address {
-    /// What `Host` says when it is to be the upstream's own.
-    host: HeaderValue,
-    /// The most recently used last.
-    idle: RefCell<Vec<Idle>>,
-    active: Cell<u32>,
-    refused_at: Cell<Option<Instant>>,
-    trouble: Seldom,
+/// What a request wants of its connection.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    /// A new one.
+    pub(crate) fresh: bool,
+    /// Not to this address, while there is another: it has just failed.
+    pub(crate) elsewhere: Option<Rc<Address>>,
 }
 
-struct Idle {
-    /// Boxed, so that it is not copied when it changes hands.
-    connection: Box<Connection>,
-    /// When a sweep first saw it idle: reading the clock for each request would be a waste.
-    seen: Option<Instant>,
+/// Why a request gets no connection.
+#[derive(Debug)]
+pub(crate) enum NoLease {
+    /// No address could be connected to.
+    Unreachable(io::Error),
+    /// The health checks have found no address that serves.
+    Unhealthy,
+    /// The upstream has as many requests as it may, and no more can wait, or not for longer.
+    Busy,
 }
 
 impl Pool {
     /// A pool without connections, of a gate that listens at `own`.
     pub(crate) fn new(upstream: Arc<Upstream>, own: Arc<[ListenAddr]>) -> Rc<Self> {
-        let addresses = upstream.addrs.iter().map(|addr| Address::new(&addr.target)).collect();
-        Rc::new(Self { upstream, own, addresses, turns: RefCell::default() })
+        let pool = Self {
+            known: RefCell::new(upstream.live.subscribe()),
+            upstream,
+            own,
+            addresses: RefCell::default(),
+            turns: RefCell::default(),
+            crowded: Seldom::default(),
+        };
+        pool.learn();
+        Rc::new(pool)
     }
 
     /// What the operator wrote about the upstream.
@@ -64,161 +71,142 @@ impl Pool {
         &self.upstream
     }
 
-    /// A connection for one request: an idle one, or with `fresh` (or when there is none) a new
-    /// one. Every address is tried once.
+    /// A connection for one request: an idle one, or a new one. Every address is tried once.
     ///
     /// # Errors
-    /// What the last address said; it has been logged.
-    pub(crate) async fn lease(self: &Rc<Self>, fresh: bool) -> std::io::Result<Lease> {
-        let mut tried = Vec::new();
-        let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
-        while let Some(index) = self.choose(&tried) {
-            let slot = Slot::take(self, index);
-            if !fresh && let Some(connection) = self.addresses[index].checkout() {
-                return Ok(Lease::new(connection, slot, true));
-            }
-            // Boxed, because it is large, and most requests find a connection.
-            match Box::pin(self.connect(index)).await {
-                Ok(connection) => return Ok(Lease::new(connection, slot, false)),
-                Err(error) => {
-                    self.addresses[index].trouble.say(|before| {
-                        let upstream = &*self.upstream.name;
-                        let address = &self.upstream.addrs[index].target;
-                        tracing::warn!(upstream, ?address, %error, before, "cannot connect");
-                    });
-                    last = error;
-                    tried.push(index);
-                }
-            }
+    /// Why there is none; it has been logged.
+    pub(crate) async fn lease(&self, wanted: &Wanted) -> Result<Lease, NoLease> {
+        // What is seldom waited for is boxed, because most requests find a connection.
+        let place = match self.upstream.live.limit() {
+            Some(limit) => Some(Box::pin(limit.enter()).await.map_err(|why| self.is_busy(why))?),
+            None => None,
+        };
+        if self.has_news() {
+            self.learn();
         }
-        Err(last)
+        let mut address = self.choose(&[], wanted.elsewhere.as_ref());
+        if address.is_none() {
+            Box::pin(self.found()).await?;
+            address = self.choose(&[], wanted.elsewhere.as_ref());
+        }
+        let slot = Slot::take(address.ok_or(NoLease::Unhealthy)?, place);
+        if !wanted.fresh
+            && let Some(connection) = slot.address().checkout()
+        {
+            return Ok(Lease::new(connection, slot, true));
+        }
+        Box::pin(self.dial(slot)).await.map_err(NoLease::Unreachable)
     }
 
-    /// The address whose turn it is, among those not tried yet; those that refused of late come
-    /// last.
-    fn choose(&self, tried: &[usize]) -> Option<usize> {
-        if self.addresses.len() == 1 {
-            return tried.is_empty().then_some(0);
+    /// The address whose turn it is, among those not tried yet; those that failed of late come
+    /// last, before the one to avoid only. None is chosen that the health checks find wanting.
+    pub(super) fn choose(
+        &self,
+        tried: &[Rc<Address>],
+        avoid: Option<&Rc<Address>>,
+    ) -> Option<Rc<Address>> {
+        let addresses = self.addresses.borrow();
+        let serves = |address: &Rc<Address>| address.endpoint().is_healthy();
+        if let [only] = &addresses[..] {
+            return (tried.is_empty() && serves(only)).then(|| Rc::clone(only));
         }
-        let candidates = |eligible: &dyn Fn(usize, &Address) -> bool| -> Vec<Candidate> {
-            let known = self.addresses.iter().zip(&self.upstream.addrs).enumerate();
-            known
-                .map(|(index, (address, addr))| Candidate {
-                    weight: addr.weight,
-                    active: address.active.get(),
-                    eligible: !tried.contains(&index) && eligible(index, address),
-                })
-                .collect()
+        let can = |address: &Rc<Address>| serves(address) && !is_among(tried, address);
+        let other = |address: &Rc<Address>| {
+            can(address) && avoid.is_none_or(|avoid| !Rc::ptr_eq(avoid, address))
+        };
+        let well = |address: &Rc<Address>| other(address) && !address.endpoint().is_passed_over();
+        let candidates = |eligible: &dyn Fn(&Rc<Address>) -> bool| -> Vec<Candidate> {
+            addresses.iter().map(|address| address.candidate(eligible(address))).collect()
         };
         let mut turns = self.turns.borrow_mut();
         let balance = self.upstream.balance;
-        turns
-            .choose(balance, &candidates(&|_, address| !address.refused_lately()))
-            .or_else(|| turns.choose(balance, &candidates(&|_, _| true)))
+        let chosen = turns
+            .choose(balance, &candidates(&well))
+            .or_else(|| turns.choose(balance, &candidates(&other)))
+            .or_else(|| turns.choose(balance, &candidates(&can)))?;
+        Some(Rc::clone(&addresses[chosen]))
     }
 
-    async fn connect(&self, index: usize) -> std::io::Result<Box<Connection>> {
-        let address = &self.addresses[index];
-        let target = &self.upstream.addrs[index].target;
-        let socket = match connect(target, self.upstream.connect_timeout, &self.own).await {
-            Ok(socket) => socket,
-            Err(error) => {
-                address.refused_at.set(Some(Instant::now()));
-                return Err(error);
+    /// Whether one more can be chosen.
+    pub(super) fn has_others(&self, tried: &[Rc<Address>]) -> bool {
+        let serves = |address: &&Rc<Address>| address.endpoint().is_healthy();
+        self.addresses.borrow().iter().filter(serves).any(|address| !is_among(tried, address))
+    }
+
+    /// Whether the upstream can be reached elsewhere than it was.
+    fn has_news(&self) -> bool {
+        // The sender is a part of the upstream: it is there.
+        self.known.borrow().has_changed().unwrap_or_default()
+    }
+
+    /// Takes over where the upstream can be reached; what stays keeps its connections.
+    fn learn(&self) {
+        let mut known = self.known.borrow_mut();
+        let known = known.borrow_and_update();
+        let mut old = self.addresses.take();
+        let new = known.endpoints().map(|endpoint| {
+            let known = old.iter().position(|address| Arc::ptr_eq(address.endpoint(), endpoint));
+            match known {
+                Some(index) => old.swap_remove(index),
+                None => Rc::new(Address::new(Arc::clone(&self.upstream), Arc::clone(endpoint))),
             }
-        };
-        address.refused_at.set(None);
-        address.trouble.is_over();
-        Ok(Box::new(Connection::new(socket)))
+        });
+        let new: Vec<_> = new.collect();
+        *self.addresses.borrow_mut() = new;
+        *self.turns.borrow_mut() = Turns::default();
+        old.iter().for_each(|address| address.leave());
+    }
+
+    /// Waits until it is known where the upstream can be reached, if that is still to be seen.
+    async fn found(&self) -> Result<(), NoLease> {
+        let mut known = self.upstream.live.subscribe();
+        let settled = known.wait_for(|known| !known.is_awaited());
+        let settled = timeout(self.upstream.connect_timeout, settled).await;
+        let unreachable = |error| Err(NoLease::Unreachable(error));
+        match settled {
+            Err(_elapsed) => return unreachable(io::ErrorKind::TimedOut.into()),
+            // The sender is a part of the upstream.
+            Ok(Err(_closed)) => return unreachable(io::ErrorKind::NotFound.into()),
+            Ok(Ok(known)) if known.endpoints().next().is_none() => {
+                return unreachable(io::Error::other(
+                    known.trouble().unwrap_or_default().to_owned(),
+                ));
+            }
+            Ok(Ok(_known)) => {}
+        }
+        self.learn();
+        Ok(())
+    }
+
+    fn is_busy(&self, why: NoPlace) -> NoLease {
+        self.crowded.say(|before| {
+            let upstream = &*self.upstream.name;
+            tracing::warn!(upstream, ?why, before, "as many requests as it may have");
+        });
+        NoLease::Busy
     }
 
     /// Whether there are idle connections.
     pub(crate) fn has_idle(&self) -> bool {
-        self.addresses.iter().any(|address| !address.idle.borrow().is_empty())
+        self.addresses.borrow().iter().any(|address| address.has_idle())
     }
 
-    /// Drops idle connections that are closed, or have been idle for too long.
+    /// Drops idle connections that are closed, have been idle for too long, or lead to where the
+    /// upstream is no more.
     pub(crate) fn sweep(&self) {
-        let now = Instant::now();
-        for address in &self.addresses {
-            address.idle.borrow_mut().retain_mut(|idle| {
-                let idle_for = now.duration_since(*idle.seen.get_or_insert(now));
-                idle.connection.is_still_free() && idle_for < IDLE_TIMEOUT
-            });
+        if self.has_news() {
+            self.learn();
         }
+        self.addresses.borrow().iter().for_each(|address| address.sweep());
     }
 
     /// Closes the connection that has been idle longest, to one of the addresses; false if there is
     /// none.
     pub(crate) fn close_an_idle_one(&self) -> bool {
-        self.addresses.iter().any(|address| {
-            let mut idle = address.idle.borrow_mut();
-            let longest = (!idle.is_empty()).then(|| idle.remove(0));
-            longest.is_some()
-        })
-    }
-
-    /// Keeps a connection for the next request.
-    pub(super) fn put_back(&self, index: usize, connection: Box<Connection>) {
-        if self.upstream.max_idle == 0 {
-            return;
-        }
-        let mut idle = self.addresses[index].idle.borrow_mut();
-        if idle.len() >= self.upstream.max_idle {
-            idle.remove(0);
-        }
-        idle.push(Idle { connection, seen: None });
-    }
-
-    /// The `Host` of an address itself.
-    pub(crate) fn own_host(&self, index: usize) -> &HeaderValue {
-        &self.addresses[index].host
-    }
-
-    /// Counts a request in flight to an address, or one less.
-    pub(super) fn count(&self, index: usize, change: i32) {
-        let active = &self.addresses[index].active;
-        active.set(active.get().saturating_add_signed(change));
-    }
-
-    /// Says that a request to an address got no usable response.
-    pub(super) fn complain(&self, index: usize, error: &str) {
-        self.addresses[index].trouble.say(|before| {
-            let address = &self.upstream.addrs[index].target;
-            tracing::warn!(upstream = &*self.upstream.name, ?address, error, before, "no response");
-        });
+        self.addresses.borrow().iter().any(|address| address.close_an_idle_one())
     }
 }
 
-impl Address {
-    fn new(target: &Target) -> Self {
-        let host = match target {
-            Target::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Target::Tcp { host, port } => format!("{host}:{port}"),
-            Target::Unix(_) => "localhost".to_owned(),
-        };
-        Self {
-            // A target's host is a name or an address, so this is always a value.
-            host: HeaderValue::from_str(&host).unwrap_or(HeaderValue::from_static("localhost")),
-            idle: RefCell::default(),
-            active: Cell::new(0),
-            refused_at: Cell::new(None),
-            trouble: Seldom::default(),
-        }
-    }
-
-    fn refused_lately(&self) -> bool {
-        self.refused_at.get().is_some_and(|at| at.elapsed() < REFUSED_PAUSE)
-    }
-
-    /// An idle connection that is still open; the others are dropped.
-    fn checkout(&self) -> Option<Box<Connection>> {
-        let mut idle = self.idle.borrow_mut();
-        loop {
-            let mut connection = idle.pop()?.connection;
-            if connection.is_still_free() {
-                return Some(connection);
-            }
-        }
-    }
+fn is_among(addresses: &[Rc<Address>], address: &Rc<Address>) -> bool {
+    addresses.iter().any(|other| Rc::ptr_eq(other, address))
 }

@@ -1,0 +1,86 @@
+//! A new connection to the first of several addresses that takes it.
+//!
+//! An address that neither refuses nor answers must not hold a request up while others would serve
+//! it: a while after each attempt the next begins beside it (RFC 8305, section 5). That saves an
+//! IPv4 client from a dead IPv6 route as well as a request from a machine that is switched off.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::address::Address;
+use super::connection::Connection;
+use super::lease::{Lease, Slot};
+use super::pool::Pool;
+use crate::plan::ListenAddr;
+use crate::socket::is_out_of_descriptors;
+
+/// How long the others wait for an attempt: what RFC 8305 recommends.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+type Attempt = io::Result<(Box<Connection>, Rc<Address>)>;
+
+impl Pool {
+    /// Connects to the address that a request has a place at, or else to any other.
+    ///
+    /// # Errors
+    /// What the last address said, or `TimedOut`.
+    pub(super) async fn dial(&self, mut slot: Slot) -> io::Result<Lease> {
+        let first = Rc::clone(slot.address());
+        if !self.has_others(std::slice::from_ref(&first)) {
+            return first.connect(&self.own).await.map(|new| Lease::new(new, slot, false));
+        }
+        let (connection, address) = self.race(Rc::clone(&first)).await?;
+        if !Rc::ptr_eq(&address, &first) {
+            slot.move_to(address);
+        }
+        Ok(Lease::new(connection, slot, false))
+    }
+
+    /// Connects to the first address at once, and to all others in their turn.
+    async fn race(&self, first: Rc<Address>) -> Attempt {
+        let end = Instant::now() + self.upstream().connect_timeout;
+        let (mut attempts, mut tried) = (JoinSet::new(), Vec::new());
+        let mut next = Some(first);
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        loop {
+            if let Some(address) = next {
+                attempts.spawn_local(attempt(Rc::clone(&address), Arc::clone(&self.own)));
+                tried.push(address);
+            } else if attempts.is_empty() {
+                return Err(last);
+            }
+            let has_others = self.has_others(&tried);
+            let patience = Instant::now() + HEAD_START;
+            tokio::select! {
+                Some(ended) = attempts.join_next() => match ended? {
+                    Ok(made) => {
+                        // What the others come to is of use: it says whom to ask next time.
+                        attempts.detach_all();
+                        return Ok(made);
+                    }
+                    Err(error) if is_out_of_descriptors(&error) => return Err(error),
+                    Err(error) => last = error,
+                },
+                () = sleep_until(patience), if has_others => {}
+                () = sleep_until(end) => {
+                    attempts.detach_all();
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+            // Its turn is taken only now: an address that is not asked must not lose one.
+            next = self.choose(&tried, None);
+        }
+    }
+}
+
+/// One attempt, which counts as a request to its address.
+async fn attempt(address: Rc<Address>, own: Arc<[ListenAddr]>) -> Attempt {
+    let _slot = Slot::take(Rc::clone(&address), None);
+    let connection = address.connect(&own).await?;
+    Ok((connection, address))
+}
