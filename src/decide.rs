@@ -9,7 +9,7 @@ use http::Method;
 
 use crate::forward::headers;
 use crate::head::RequestHead;
-use crate::plan::{Location, Plan};
+use crate::plan::{Destination, Location, Plan};
 use crate::plugin::Cx;
 use crate::reply::{Cause, Reply};
 use crate::route::Choice;
@@ -21,6 +21,8 @@ pub(crate) struct Admitted {
     pub(crate) trusted: bool,
     /// Whom the request is for.
     pub(crate) host: Host,
+    /// Index of the upstream that it goes to.
+    pub(crate) upstream: usize,
     /// What the steps told one another.
     pub(crate) cx: Cx,
 }
@@ -46,6 +48,9 @@ pub(crate) trait Witness {
 
     /// It is this location's.
     fn located(&mut self, location: usize);
+
+    /// It is about this request, which a proxy holds that asks.
+    fn stands_for(&mut self, _held: &RequestHead) {}
 
     /// A plugin has decided.
     fn asked(&mut self, _head: &RequestHead, _cx: &Cx, _verdict: &ControlFlow<Reply>) {}
@@ -85,13 +90,20 @@ pub(crate) fn decide(
         return Err(Reply::closing(Cause::BadRequest));
     }
     witness.located(location);
+    if let Destination::Verdict(Some(asker)) = plan.locations[location].leads_to {
+        asker.restore(head, trusted).map_err(Reply::from)?;
+        witness.stands_for(head);
+    }
 
     let mut cx = Cx { location, also, ..Cx::new(client, arrival.now, arrival.wall) };
     let decided = ask(&plan.locations[location], head, &mut cx, witness);
     witness.decided(&mut cx);
     match decided {
         ControlFlow::Break(reply) => Err(reply),
-        ControlFlow::Continue(()) => Ok(Admitted { trusted, host, cx }),
+        ControlFlow::Continue(()) => match plan.locations[location].leads_to {
+            Destination::Upstream(upstream) => Ok(Admitted { trusted, host, upstream, cx }),
+            Destination::Verdict(asker) => Err(Reply::leave(asker, cx.limit)),
+        },
     }
 }
 

@@ -4,10 +4,10 @@
 //! gate does, [`plan`], at start and at each [`reload`]. A `server` accepts connections on one
 //! thread a core, and gives each request to the `pipeline`. It `decide`s: `screen` refuses what
 //! could be read in two ways, [`route`] chooses a location, its [`plugin`]s let the request go on
-//! or answer it with a [`reply`]. Then `forward` sends it to an `upstream` and the `answer` back;
-//! what they hand on is a [`head`] with its [`fields`]. [`keys`] and [`query`] are the pure parts
-//! of authentication, [`keystore`] is where files of keys are, [`limit`] counts;
-//! [`observe`] is what can be seen from outside.
+//! or answer it with a [`reply`]. Then `forward` sends it to an `upstream` and the `answer` back,
+//! or a `verdict` tells another proxy that it may go on; what they hand on is a [`head`] with its
+//! [`fields`]. [`keys`] and [`query`] are the pure parts of authentication, [`keystore`] is where
+//! files of keys are, [`limit`] counts; [`observe`] is what can be seen from outside.
 
 mod answer;
 pub mod cli;
@@ -41,6 +41,7 @@ mod server;
 mod socket;
 mod stack;
 mod upstream;
+mod verdict;
 
 use std::io;
 use std::sync::Arc;

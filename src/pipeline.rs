@@ -12,13 +12,14 @@ use http::{HeaderValue, Method, StatusCode};
 use crate::answer::Answer;
 use crate::decide::{Admitted, Arrival, decide};
 use crate::fields::Fields;
+use crate::forward::headers::identity;
 use crate::forward::{self, Rest};
 use crate::head::{RequestHead, ResponseHead};
 use crate::observe::record::Record;
 use crate::observe::request_id::RequestId;
 use crate::plan::InFlight;
-use crate::plugin::{Cx, Grant};
-use crate::reply::{Asked, Cause, ErrorStyle, Reply};
+use crate::plugin::{Cx, Grant, Names};
+use crate::reply::{Asked, Cause, Reply};
 use crate::server::body::ClientBody;
 use crate::server::client::Client;
 use crate::server::h1::head::Refusal;
@@ -178,7 +179,7 @@ fn answer(
 ) -> Answered {
     let style = match record.location {
         Some(index) => &served.plan.locations[index].errors,
-        None => &ErrorStyle::default(),
+        None => &served.plan.unrouted,
     };
     let request_id = record.request_id().value();
     let asked = Asked { style, headers: &head.headers, request_id };
@@ -186,6 +187,11 @@ fn answer(
     let location = record.location.map(|index| &served.plan.locations[index]);
     for plugin in location.into_iter().flat_map(|location| location.plugins.iter().rev()) {
         plugin.reply(&mut response, reply.cause, &head.headers);
+    }
+    if let Cause::Leave(_) = reply.cause {
+        // Empty where there is no name: whoever asks puts it in the place of what the client wrote.
+        let names = record.names().unwrap_or(Names { consumer: "", id: "" });
+        identity(names).for_each(|(name, value)| response.headers.insert(name, value));
     }
     record.status = Some(response.status);
     if head.method != Method::HEAD {

@@ -34,18 +34,23 @@ impl Host {
 
 /// Refuses what could be read in two ways; what is left has one host and one framing.
 pub(crate) fn check(head: &RequestHead) -> Result<Host, Cause> {
-    check_method(&head.method)?;
-    check_target(head)?;
+    check_request_line(&head.method, &head.uri)?;
     check_framing(&head.headers)?;
     let host = check_host(head)?;
     check_authority(&head.uri, host)
+}
+
+/// Refuses a method that no origin gets to see, and a target that is none.
+pub(crate) fn check_request_line(method: &Method, uri: &Uri) -> Result<(), Cause> {
+    check_method(method)?;
+    check_target(method, uri)
 }
 
 /// What [`check`] refuses of a request, in words; it is asked after it did.
 pub(crate) fn refused_part(head: &RequestHead) -> &'static str {
     if check_method(&head.method).is_err() {
         "the method is one that no origin gets to see"
-    } else if check_target(head).is_err() {
+    } else if check_target(&head.method, &head.uri).is_err() {
         "the target is neither a path nor an http URL, or holds bytes beyond ASCII"
     } else if check_framing(&head.headers).is_err() {
         "Transfer-Encoding says something else than `chunked`"
@@ -62,12 +67,11 @@ fn check_method(method: &Method) -> Result<(), Cause> {
 }
 
 /// RFC 9112, section 3.2: origin-form, absolute-form, or `*` with `OPTIONS`.
-fn check_target(head: &RequestHead) -> Result<(), Cause> {
-    let uri = &head.uri;
+fn check_target(method: &Method, uri: &Uri) -> Result<(), Cause> {
     let path = uri.path();
     // The path of an authority-form, which only `CONNECT` may have, is empty.
     let shape = match path {
-        "*" => head.method == Method::OPTIONS,
+        "*" => *method == Method::OPTIONS,
         _ => path.starts_with('/'),
     };
     let scheme = uri.scheme_str().is_none_or(|scheme| scheme == "http" || scheme == "https");

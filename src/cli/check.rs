@@ -55,6 +55,9 @@ fn row(table: &config::Table<config::Location>) -> Option<[String; 6]> {
         methods,
         location.path.as_ref()?.get_ref().text.clone(),
         guards,
-        location.upstream.as_ref()?.get_ref().clone(),
+        match &location.upstream {
+            Some(upstream) => upstream.get_ref().clone(),
+            None => "none: a verdict".to_owned(),
+        },
     ])
 }

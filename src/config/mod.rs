@@ -30,6 +30,7 @@ use self::source::{Findings, Origin, Sources};
 use self::types::{Count, HeadSize, Hosts, MethodName, Path, Period, Size};
 use crate::plan::{Balance, LogFormat};
 use crate::plugin::Settings;
+use crate::verdict::Asker;
 
 pub(crate) use self::describe::unknown_field;
 pub use self::environment::Environment;
@@ -296,8 +297,10 @@ pub struct Location {
     pub host: Option<Hosts>,
     /// Which methods; absent: any.
     pub methods: Option<Spanned<Vec<MethodName>>>,
-    /// The name of the upstream.
+    /// The name of the upstream; absent: the location says itself whether a request may go on.
     pub upstream: Option<Spanned<String>>,
+    /// Which proxy it says so to.
+    pub forward_auth: Option<Spanned<Asker>>,
     /// The names of the plugins, in the order in which they decide.
     pub plugins: Vec<Spanned<String>>,
     /// The longest request body.

@@ -84,6 +84,7 @@ impl Unit {
                 "host",
                 "methods",
                 "upstream",
+                "forward_auth",
                 "plugins",
                 "client_max_body_size",
                 "max_processing",

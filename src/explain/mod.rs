@@ -246,7 +246,7 @@ fn forwarded(
     framing: Framing,
 ) -> Forwarded {
     let location = admitted.cx.location;
-    let upstream = &plan.upstreams[plan.locations[location].upstream];
+    let upstream = &plan.upstreams[admitted.upstream];
     let value = |address: IpAddr| HeaderValue::try_from(address.to_string()).ok();
     let (peer, client) = (trace.peer.and_then(value), trace.client.and_then(value));
     let id = RequestId::of(&request.headers, admitted.trusted);
@@ -316,6 +316,7 @@ fn why(
 fn refused(trace: &Trace<'_>, cause: Cause) -> String {
     let plugin = trace.steps.last().map_or("", |step| &step.plugin);
     match cause {
+        Cause::Leave(_) => "there is no upstream: who asks is told that it may go on".to_owned(),
         Cause::MissingKey => format!("there is no key where `{plugin}` looks, or an empty one"),
         Cause::InvalidKey => {
             format!("`{plugin}` knows no such key that is valid now, or there are several")

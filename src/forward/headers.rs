@@ -128,17 +128,17 @@ pub(crate) fn write_head(
         field(&EXPECT, b"100-continue");
     }
     forwarded(&mut field, &head.headers, passage);
-    if let Some(names) = passage.sender.names {
-        for (name, value) in
-            [(X_CONSUMER_USERNAME, names.consumer), (X_CREDENTIAL_IDENTIFIER, names.id)]
-        {
-            // What is no value of a field stands in none.
-            if let Ok(value) = HeaderValue::from_str(value) {
-                field(&name, value.as_bytes());
-            }
-        }
+    for (name, value) in passage.sender.names.into_iter().flat_map(identity) {
+        field(&name, value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The fields that say whose key it was. What is no value of a field stands in none.
+pub(crate) fn identity(names: Names<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    [(X_CONSUMER_USERNAME, names.consumer), (X_CREDENTIAL_IDENTIFIER, names.id)]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, HeaderValue::from_str(value).ok()?)))
 }
 
 /// The method, and the target without scheme and authority; what is left stays byte for byte.

@@ -73,7 +73,7 @@ pub(crate) async fn send(
     };
     let (mut wanted, mut connections) = (Wanted::default(), 0);
     loop {
-        let leased = served.lease(location.upstream, &wanted).await;
+        let leased = served.lease(admitted.upstream, &wanted).await;
         let mut lease = leased.map_err(|why| no_lease(&why))?;
         let address = Rc::clone(lease.address());
         connections += u32::from(!lease.is_reused());

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use super::access_log::Line;
 use super::request_id::RequestId;
 use crate::decide::Witness;
+use crate::head::RequestHead;
 use crate::limit::places::Place;
 use crate::pipeline::Processing;
 use crate::plugin::{Authenticated, Cx, Names};
@@ -95,6 +96,10 @@ impl Record {
 impl Witness for Record {
     fn comes_from(&mut self, client: Option<IpAddr>) {
         self.client = client.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
+    }
+
+    fn stands_for(&mut self, held: &RequestHead) {
+        self.request = Some((held.method.clone(), held.uri.clone()));
     }
 
     fn located(&mut self, location: usize) {

@@ -11,6 +11,7 @@ use crate::config::problem::{Fault, Problem, Problems, Severity};
 use crate::config::source::{Findings, Origin};
 use crate::config::{self, Config, Table};
 use crate::plugin::{Built, CredentialPlaces, Site};
+use crate::reply::ErrorStyle;
 use crate::route::{Route, Router};
 use crate::upstream::endpoint::Tolerance;
 use crate::upstream::limit::Bounds;
@@ -71,7 +72,10 @@ fn plan(
     let plugins = named.filter_map(|(table, built)| {
         Some(NamedPlugin { name: table.name.as_str().into(), plugin: built?.plugin })
     });
+    // Whoever asks may be at the wrong place.
+    let by_status = locations.iter().any(|location| location.errors.by_status);
     Plan {
+        unrouted: ErrorStyle { by_status, ..ErrorStyle::default() },
         listen: config.server.listen.0.iter().map(|address| address.get_ref().clone()).collect(),
         workers: workers(config),
         server,

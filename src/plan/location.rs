@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicUsize;
 use toml::Spanned;
 
 use super::compile::Compiler;
-use super::{InFlight, Location};
+use super::{Destination, InFlight, Location};
 use crate::config::problem::Fault;
 use crate::config::{self, Table, suggest};
 use crate::plugin::Built;
+use crate::reply::ErrorStyle;
 use crate::route::{HostPattern, Route};
 
 impl Compiler<'_> {
@@ -22,15 +23,10 @@ impl Compiler<'_> {
         guards: &mut HashMap<Vec<usize>, usize>,
     ) -> Option<(Route, Location)> {
         let written = table.written.as_ref()?;
-        for (field, is_there) in
-            [("path", written.path.is_some()), ("upstream", written.upstream.is_some())]
-        {
-            if !is_there && !table.has_fault(field) {
-                let fault = Fault::new(format!("location `{}` has no `{field}`", table.name));
-                self.findings.fault_in(&table.origin, fault);
-            }
+        if written.path.is_none() && !table.has_fault("path") {
+            let fault = Fault::new(format!("location `{}` has no `path`", table.name));
+            self.findings.fault_in(&table.origin, fault);
         }
-        let upstream = self.upstream_of(table, written);
         let used = self.plugins_of(table, written);
         self.guarded(table, written, used.as_deref(), plugins);
         if let Some(used) = &used {
@@ -41,9 +37,12 @@ impl Compiler<'_> {
                 .help("without `methods` a location takes every method");
             self.findings.fault_in(&table.origin, fault);
         }
-        let (path, upstream, used) = (written.path.as_ref()?, upstream?, used?);
-        let built: Vec<&Built> =
-            used.iter().map(|&i| plugins[i].as_ref()).collect::<Option<_>>()?;
+        let built = used.as_ref().and_then(|used| {
+            used.iter().map(|&i| plugins[i].as_ref()).collect::<Option<Vec<&Built>>>()
+        });
+        let leads_to = self.destination(table, written, built.as_deref().unwrap_or_default());
+        let (path, leads_to) = (written.path.as_ref()?, leads_to?);
+        let (used, built) = (used?, built?);
         let next = guards.len();
         let route = Route {
             path: path.get_ref().pattern.clone(),
@@ -54,29 +53,15 @@ impl Compiler<'_> {
         let location = Location {
             name: table.name.as_str().into(),
             plugins: built.iter().map(|built| Arc::clone(&built.plugin)).collect(),
-            upstream,
+            leads_to,
             max_body: written.client_max_body_size.map(|size| size.0),
             max_processing: self.max_processing(table, written),
-            errors: built.iter().find_map(|built| built.errors.clone()).unwrap_or_default(),
+            errors: ErrorStyle {
+                by_status: matches!(leads_to, Destination::Verdict(_)),
+                ..built.iter().find_map(|built| built.errors.clone()).unwrap_or_default()
+            },
         };
         Some((route, location))
-    }
-
-    fn upstream_of(
-        &mut self,
-        table: &Table<config::Location>,
-        written: &config::Location,
-    ) -> Option<usize> {
-        let reference = written.upstream.as_ref()?;
-        let name = reference.get_ref();
-        let found = self.config.upstreams.iter().position(|upstream| upstream.name == *name);
-        if found.is_none() {
-            let known: Vec<_> = self.config.upstreams.iter().map(|u| u.name.as_str()).collect();
-            let fault = Fault::at(reference.span(), format!("unknown upstream `{name}`"))
-                .help(suggest::help(name, &known, "there is none: write `[upstreams.NAME]`"));
-            self.faults_in(&table.origin, vec![fault]);
-        }
-        found
     }
 
     fn plugins_of(

@@ -3,6 +3,7 @@
 
 mod compile;
 pub(crate) mod connections;
+mod destination;
 mod location;
 mod order;
 mod renew;
@@ -28,6 +29,7 @@ use crate::route::Router;
 use crate::upstream::endpoint::Tolerance;
 use crate::upstream::limit::Bounds;
 use crate::upstream::live::Live;
+use crate::verdict::Asker;
 
 pub use self::compile::compile;
 
@@ -48,6 +50,8 @@ pub struct Plan {
     pub router: Router,
     /// Every location, in the order of the files.
     pub locations: Vec<Location>,
+    /// How errors are answered where there is no location.
+    pub unrouted: ErrorStyle,
     /// Every upstream; a location holds an index into this list.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Every plugin by its name, for the plan that replaces this one.
@@ -205,14 +209,23 @@ pub struct Location {
     pub name: Box<str>,
     /// The steps, in order.
     pub plugins: Vec<Arc<dyn Plugin>>,
-    /// Index of the upstream in [`Plan::upstreams`].
-    pub upstream: usize,
+    /// What becomes of a request that the plugins let go on.
+    pub leads_to: Destination,
     /// The longest request body, in bytes.
     pub max_body: Option<u64>,
     /// The limit of concurrent requests.
     pub max_processing: Option<Arc<InFlight>>,
     /// How errors are answered.
     pub errors: ErrorStyle,
+}
+
+/// What becomes of a request that may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// It is forwarded to one of [`Plan::upstreams`], by its index.
+    Upstream(usize),
+    /// Whoever asked is told that it may.
+    Verdict(Option<Asker>),
 }
 
 /// A count of concurrent requests with its limit, shared by all workers.

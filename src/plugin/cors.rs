@@ -172,7 +172,7 @@ impl Settings for CorsSettings {
             ]),
         };
         let order = Order { keeps: vec![ORIGIN], ..Order::default() };
-        Ok(Built { order, ..Built::new(Arc::new(plugin)) })
+        Ok(Built { order, answers_preflights: true, ..Built::new(Arc::new(plugin)) })
     }
 }
 

@@ -210,6 +210,8 @@ pub struct Built {
     pub credentials: CredentialPlaces,
     /// What it needs of its place among other plugins.
     pub order: Order,
+    /// Whether it answers preflights, with a status that says that all is well.
+    pub answers_preflights: bool,
     /// What `check` should say although it is no error.
     pub warnings: Vec<Fault>,
 }
@@ -223,6 +225,7 @@ impl Built {
             errors: None,
             credentials: CredentialPlaces::default(),
             order: Order::default(),
+            answers_preflights: false,
             warnings: Vec::new(),
         }
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::verdict::Asker;
+
 /// Why keygate answers a request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -29,6 +31,8 @@ pub enum Cause {
     AddressNotAllowed,
     /// A browser asks whether it may send a request; it is told so, and nothing is wrong.
     Preflight,
+    /// A location without an upstream gives leave to whoever asks.
+    Leave(Option<Asker>),
     /// The request's body is longer than the location allows.
     PayloadTooLarge,
     /// The request's head is longer than the server allows.
@@ -56,7 +60,9 @@ impl Cause {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MissingKey | Self::InvalidKey => StatusCode::UNAUTHORIZED,
             Self::KeyNotAllowed | Self::AddressNotAllowed => StatusCode::FORBIDDEN,
-            Self::Preflight => StatusCode::NO_CONTENT,
+            // The others take any 2xx for leave.
+            Self::Leave(Some(Asker::Envoy)) => StatusCode::OK,
+            Self::Preflight | Self::Leave(_) => StatusCode::NO_CONTENT,
             Self::RateLimited(_) | Self::QuotaExceeded(_) | Self::TooManyAtOnce => {
                 StatusCode::TOO_MANY_REQUESTS
             }
@@ -80,7 +86,7 @@ impl Cause {
             Self::InvalidKey => "Key auth fail",
             Self::KeyNotAllowed => "Key not allowed",
             Self::AddressNotAllowed => "Address not allowed",
-            Self::Preflight => "",
+            Self::Preflight | Self::Leave(_) => "",
             Self::RateLimited(_) => "Too many requests",
             Self::QuotaExceeded(_) => "Quota exceeded",
             Self::TooManyAtOnce => "Too many requests at once",
@@ -104,7 +110,7 @@ impl Cause {
             Self::InvalidKey => "invalid_api_key",
             Self::KeyNotAllowed => "key_not_allowed",
             Self::AddressNotAllowed => "address_not_allowed",
-            Self::Preflight => "",
+            Self::Preflight | Self::Leave(_) => "",
             Self::RateLimited(_) | Self::TooManyAtOnce | Self::Overloaded => "rate_limited",
             Self::QuotaExceeded(_) => "quota_exceeded",
             Self::PayloadTooLarge | Self::HeadTooLarge | Self::TargetTooLong => "payload_too_large",
@@ -132,7 +138,7 @@ impl Cause {
         match self {
             Self::MissingKey | Self::InvalidKey => "16",
             Self::KeyNotAllowed | Self::AddressNotAllowed => "7",
-            Self::Preflight => "0",
+            Self::Preflight | Self::Leave(_) => "0",
             Self::RateLimited(_)
             | Self::QuotaExceeded(_)
             | Self::TooManyAtOnce

@@ -19,6 +19,7 @@ use crate::headers;
 use crate::limit::report::Report;
 use crate::limit::subject::By;
 use crate::limit::usage::Refusal;
+use crate::verdict::Asker;
 
 /// How the body of a reply is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct ErrorStyle {
     pub missing: Option<Arc<str>>,
     /// The operator's own words for [`Cause::InvalidKey`].
     pub invalid: Option<Arc<str>>,
+    /// Whether whoever asks judges by the status: a refusal of a gRPC call is no 200 then.
+    pub by_status: bool,
 }
 
 impl ErrorStyle {
@@ -98,7 +101,8 @@ pub struct Asked<'a> {
 
 impl Asked<'_> {
     fn is_grpc(&self) -> bool {
-        headers::is_media_type(self.headers, &CONTENT_TYPE, "application/grpc")
+        !self.style.by_status
+            && headers::is_media_type(self.headers, &CONTENT_TYPE, "application/grpc")
     }
 
     fn wants_problem(&self) -> bool {
@@ -119,6 +123,11 @@ impl Reply {
         Self { close: true, ..Self::from(cause) }
     }
 
+    /// Tells a proxy that what it holds may go on, and the strictest limit that it was charged to.
+    pub(crate) fn leave(asker: Option<Asker>, limit: Option<Report>) -> Self {
+        Self { limit: limit.map(Box::new), ..Self::from(Cause::Leave(asker)) }
+    }
+
     /// Answers that a limit was met.
     pub fn limited(by: By, refusal: &Refusal) -> Self {
         let wait = refusal.wait;
@@ -133,7 +142,7 @@ impl Reply {
     /// Writes the response; its fields are appended to `headers`. No body names a key, an upstream
     /// address or a version.
     pub fn response(&self, asked: Asked<'_>, mut headers: Fields) -> (ResponseHead, Bytes) {
-        let (status, body) = if self.cause == Cause::Preflight {
+        let (status, body) = if matches!(self.cause, Cause::Preflight | Cause::Leave(_)) {
             (self.cause.status(), Bytes::new())
         } else if asked.is_grpc() {
             self.grpc(asked.style.sentence(self.cause), &mut headers)

@@ -20,6 +20,7 @@ mod examples;
 mod explain;
 mod extremes;
 mod failures;
+mod forward_auth;
 mod framing;
 mod harness;
 mod header_edits;

@@ -278,8 +278,8 @@ fn causes() -> Vec<Cause> {
         Cause::Overloaded => Some(Cause::BadGateway),
         Cause::BadGateway => Some(Cause::UpstreamTimeout),
         Cause::UpstreamTimeout => Some(Cause::NoHealthyUpstream),
-        // The answer to a preflight is no error.
-        Cause::NoHealthyUpstream | Cause::Preflight => None,
+        // The answer to a preflight is no error, and neither is leave.
+        Cause::NoHealthyUpstream | Cause::Preflight | Cause::Leave(_) => None,
     };
     std::iter::successors(Some(Cause::BadRequest), |cause| after(*cause)).collect()
 }

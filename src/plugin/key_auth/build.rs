@@ -286,7 +286,12 @@ fn errors(errors: Option<&Errors>) -> Checked<Option<ErrorStyle>> {
         ErrorFormat::Text => Format::Text,
         ErrorFormat::Json => Format::Json,
     };
-    Ok(Some(ErrorStyle { format, missing: own(missing), invalid: own(invalid) }))
+    Ok(Some(ErrorStyle {
+        format,
+        missing: own(missing),
+        invalid: own(invalid),
+        ..ErrorStyle::default()
+    }))
 }
 
 /// RFC 9110, section 11.6.1; the realm is a quoted string (section 5.6.4).

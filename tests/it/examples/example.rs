@@ -131,13 +131,24 @@ fn moved(text: &str, ports: &mut BTreeMap<String, Port>) -> String {
         let port = ports.entry(found[0].to_owned()).or_insert_with(Port::claim);
         port.address.to_string()
     });
+    // Envoy's way to write one.
+    let in_parts = Regex::new(r"127\.0\.0\.1, port_value: (\d+)").expect("it compiles");
+    let replaced = in_parts.replace_all(&replaced, |found: &Captures<'_>| {
+        let address = format!("127.0.0.1:{}", &found[1]);
+        let port = ports.entry(address).or_insert_with(Port::claim);
+        format!("127.0.0.1, port_value: {}", port.address.port())
+    });
     replaced.into_owned()
 }
 
 #[test]
 fn every_address_gets_one_free_port() {
     let mut ports = BTreeMap::new();
-    let text = moved("to 127.0.0.1:8000, http://127.0.0.1:8080/ and 127.0.0.1:8000", &mut ports);
+    let text = moved(
+        "to 127.0.0.1:8000, http://127.0.0.1:8080/ and 127.0.0.1, port_value: 8000",
+        &mut ports,
+    );
     let (origin, gate) = (ports["127.0.0.1:8000"].address, ports["127.0.0.1:8080"].address);
-    assert_eq!(text, format!("to {origin}, http://{gate}/ and {origin}"));
+    let port = origin.port();
+    assert_eq!(text, format!("to {origin}, http://{gate}/ and 127.0.0.1, port_value: {port}"));
 }

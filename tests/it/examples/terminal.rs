@@ -18,7 +18,9 @@ fn shell(folder: &Path) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut shell = Command::new("sh");
     shell.env_clear().envs(std::env::vars().filter(|(name, _)| KEPT.contains(&name.as_str())));
-    shell.env("PATH", format!("{}:{path}:/usr/sbin", keygate.display()));
+    // What is in no Debian package, scripts/test-deps.sh has installed there.
+    let others = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/.venv/bin");
+    shell.env("PATH", format!("{}:{path}:/usr/sbin:{others}", keygate.display()));
     shell.env("LC_ALL", "C.UTF-8").current_dir(folder).stdin(Stdio::null());
     shell
 }

@@ -153,7 +153,8 @@ impl Head {
             NoFields::TooMany => Cause::HeadTooLarge,
             NoFields::Malformed => Cause::BadRequest,
         })?;
-        let (method, uri) = (read_method(method)?, read_target(head, target)?);
+        let uri = read_target(head.slice_ref(target.as_bytes()))?;
+        let method = read_method(method)?;
         let is_old = version == Version::HTTP_10;
         let framed = read_framing(&headers, is_old);
         let Some((body, declared)) = framed.filter(|_| target.is_ascii()) else {
@@ -187,7 +188,7 @@ fn read_framing(headers: &Fields, is_old: bool) -> Option<(Decoder, Declared)> {
 }
 
 /// A `#` is a character of a token, but nobody's method.
-fn read_method(method: &str) -> Result<Method, Cause> {
+pub(crate) fn read_method(method: &str) -> Result<Method, Cause> {
     if method.as_bytes().contains(&b'#') {
         return Err(Cause::BadRequest);
     }
@@ -195,14 +196,14 @@ fn read_method(method: &str) -> Result<Method, Cause> {
 }
 
 /// A target has no fragment (RFC 9112, section 3.2); `http` would cut it off.
-fn read_target(head: &Bytes, target: &str) -> Result<Uri, Cause> {
+pub(crate) fn read_target(target: Bytes) -> Result<Uri, Cause> {
     if target.len() > MAX_TARGET {
         return Err(Cause::TargetTooLong);
     }
-    if target.as_bytes().contains(&b'#') {
+    if target.contains(&b'#') {
         return Err(Cause::BadRequest);
     }
-    Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| Cause::BadRequest)
+    Uri::from_maybe_shared(target).map_err(|_| Cause::BadRequest)
 }
 
 fn asks_to_continue(headers: &Fields) -> bool {
