@@ -54,7 +54,7 @@ use crate::cli::Failure;
 use crate::observe::access_log::Writer;
 use crate::plan::connections::enough_for;
 use crate::plan::{ListenAddr, Plan};
-use crate::reload::{Reader, Source};
+use crate::reload::{Readers, Source};
 use crate::server::listener::{self, Sockets};
 use crate::server::spread::Spread;
 use crate::server::threads::{Thread, Threads};
@@ -78,7 +78,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
         .build_local(LocalOptions::default())
         .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
     let writer = Writer::start(io::stdout()).map_err(cannot_start)?;
-    let reader = Reader::start().map_err(cannot_start)?;
+    let readers = Readers::start().map_err(cannot_start)?;
     let (inboxes, receivers): (Vec<_>, Vec<_>) =
         by_worker.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let spread = Spread::new(inboxes, plan.server.max_connections);
@@ -107,7 +107,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
         tracing::info!("listening on {address}");
     }
     ready(&addresses);
-    let ended = runtime.block_on(control((source, reader), plans, stop, signals, workers));
+    let ended = runtime.block_on(control((source, readers), plans, stop, signals, workers));
     ended?;
     latest.borrow().note_used();
     writer.finish();
@@ -150,7 +150,7 @@ impl StopSignals {
 /// Reloads and stops the workers as signals and the files say. A stop waits for no reload: what it
 /// reads may take for ever.
 async fn control(
-    (source, reader): (Source, Reader),
+    (source, readers): (Source, Readers),
     plans: watch::Sender<Arc<Plan>>,
     stop: watch::Sender<bool>,
     signals: Signals,
@@ -162,7 +162,7 @@ async fn control(
     tokio::select! {
         reason = workers.broken() => return Err(Failure::runtime(reason)),
         never = tend => match never {},
-        never = reload::run(source, reader, hangups, plans) => match never {},
+        never = reload::run(source, readers, hangups, plans) => match never {},
         () = stops.recv() => {}
     }
     tracing::info!("stopping: answering what is in flight");

@@ -14,12 +14,17 @@ impl Plan {
         self.plugins.iter().flat_map(|plugin| plugin.plugin.files()).collect()
     }
 
-    /// Has the next reload ask again for keys that no file holds.
+    /// Has keys that no file holds be asked for at once.
     pub fn expire(&self) {
         self.plugins.iter().for_each(|named| named.plugin.expire());
     }
 
-    /// When keys are to be read again that no file holds.
+    /// Asks for keys that are due and no file holds, for [`Plan::renewed`]; this may take long.
+    pub fn ask(&self) {
+        self.plugins.iter().for_each(|named| named.plugin.ask());
+    }
+
+    /// When keys are to be asked for that no file holds.
     pub fn due(&self) -> Option<Instant> {
         self.plugins.iter().filter_map(|named| named.plugin.due()).min()
     }

@@ -57,10 +57,13 @@ pub trait Plugin: Any + Send + Sync {
         Vec::new()
     }
 
-    /// Has the next reload read again what is in no file.
+    /// Has what is in no file be asked for at once.
     fn expire(&self) {}
 
-    /// When it wants to read again what is in no file.
+    /// Asks for what is due and in no file; this may take long. The next reload takes the answer.
+    fn ask(&self) {}
+
+    /// When it wants to ask again for what is in no file.
     fn due(&self) -> Option<Instant> {
         None
     }

@@ -7,15 +7,16 @@ mod watch;
 use std::convert::Infallible;
 use std::future::pending;
 use std::path::PathBuf;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::Signal;
 use tokio::sync::watch::Sender;
-use tokio::time::{interval_at, sleep_until};
+use tokio::time::{interval_at, sleep, sleep_until};
 
-pub(crate) use self::reader::Reader;
+use self::reader::Reader;
+pub(crate) use self::reader::Readers;
 use self::watch::Watch;
 use crate::plan::Plan;
 
@@ -50,14 +51,19 @@ impl Source {
 /// How often it is written down when keys were used last.
 const NOTE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long keys are not asked for after that broke off.
+const PAUSE: Duration = Duration::from_secs(10);
+
 /// Reloads for ever, on each hangup and each change.
 pub(crate) async fn run(
     source: Source,
-    reader: Reader,
+    readers: Readers,
     mut hangups: Signal,
     plans: Sender<Arc<Plan>>,
 ) -> Infallible {
     let Source { load, mut watch } = source;
+    let Readers { files: reader, commands } = readers;
+    let mut asking = None;
     let load = Arc::<Load>::from(load);
     if watch.as_mut().is_some_and(|watch| !watch.listen()) {
         tracing::warn!("the configuration cannot be watched; it is looked at every second instead");
@@ -70,7 +76,8 @@ pub(crate) async fn run(
             watch.begin_again(&reader).await;
             reload(&load, &reader, &plans, Wanted::News).await;
         }
-        wait(&mut hangups, watch.as_ref(), &load, &reader, &plans).await;
+        let readers = (&reader, &commands);
+        wait(&mut hangups, watch.as_ref(), &load, readers, &plans, &mut asking).await;
         if let Some(watch) = &mut watch {
             watch.begin_again(&reader).await;
         }
@@ -78,32 +85,55 @@ pub(crate) async fn run(
     }
 }
 
-/// Waits until everything is to be loaded. Meanwhile it reads keys that are due, and now and then
-/// writes down when keys were used.
-async fn wait(
+/// A command that is asked for keys, until it has answered.
+type Asking<'a> = Option<Pin<Box<dyn Future<Output = ()> + 'a>>>;
+
+/// Waits until everything is to be loaded. Meanwhile it asks for keys that are due, and now and
+/// then writes down when keys were used.
+async fn wait<'a>(
     hangups: &mut Signal,
     watch: Option<&Watch>,
     load: &Arc<Load>,
-    reader: &Reader,
+    (reader, commands): (&Reader, &'a Reader),
     plans: &Sender<Arc<Plan>>,
+    asking: &mut Asking<'a>,
 ) {
     // What was noticed is lost with the future: keys that are due again and again must not end it.
     let mut changed = pin!(changed(watch, reader));
     let mut note = interval_at((Instant::now() + NOTE_INTERVAL).into(), NOTE_INTERVAL);
     loop {
-        let due = plans.borrow().due();
+        let due = if asking.is_none() { plans.borrow().due() } else { None };
         tokio::select! {
             _ = hangups.recv() => {
                 plans.borrow().expire();
                 return;
             }
             () = &mut changed => return,
-            () = until(due) => reload(load, reader, plans, Wanted::News).await,
+            () = until(due) => *asking = Some(Box::pin(ask(commands, Arc::clone(&plans.borrow())))),
+            () = answered(asking) => {
+                *asking = None;
+                reload(load, reader, plans, Wanted::News).await;
+            }
             _ = note.tick() => {
                 let plan = Arc::clone(&plans.borrow());
                 reader.run(move || plan.note_used()).await;
             }
         }
+    }
+}
+
+async fn ask(commands: &Reader, plan: Arc<Plan>) {
+    if commands.run(move || plan.ask()).await.is_none() {
+        // A panic, and perhaps the next time again.
+        tracing::error!("keys could not be asked for");
+        sleep(PAUSE).await;
+    }
+}
+
+async fn answered(asking: &mut Asking<'_>) {
+    match asking {
+        Some(asking) => asking.await,
+        None => pending().await,
     }
 }
 

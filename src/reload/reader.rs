@@ -1,4 +1,5 @@
-//! The thread that reads the configuration: files may keep it waiting for ever, and nobody else.
+//! The threads that read the configuration: what they read may keep them waiting for ever, and
+//! nobody else.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,18 +12,34 @@ use crate::stack::wiping;
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// One thread for files, and one for commands: none that hangs may hold up what a file revokes.
+pub(crate) struct Readers {
+    pub(super) files: Reader,
+    pub(super) commands: Reader,
+}
+
+impl Readers {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub(crate) fn start() -> io::Result<Self> {
+        Ok(Self { files: Reader::start("config")?, commands: Reader::start("commands")? })
+    }
+}
+
 /// One thread from start to end: where no more can be started, a reload still can. It ends when
 /// this is dropped, unless it waits for a file.
-pub(crate) struct Reader(mpsc::Sender<Job>);
+pub(super) struct Reader(mpsc::Sender<Job>);
 
 impl Reader {
     /// Starts the thread.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn start() -> io::Result<Self> {
+    fn start(name: &str) -> io::Result<Self> {
         let (jobs, incoming) = mpsc::channel::<Job>();
-        thread::Builder::new().name("config".into()).spawn(move || {
+        thread::Builder::new().name(name.into()).spawn(move || {
             for job in incoming {
                 job();
             }
@@ -54,7 +71,7 @@ mod tests {
     #[test]
     fn a_job_that_panics_is_not_the_last() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let reader = Reader::start().unwrap();
+        let reader = Reader::start("config").unwrap();
         assert_eq!(runtime.block_on(reader.run(|| 1)), Some(1));
         assert_eq!(runtime.block_on(reader.run(|| -> u8 { panic!("on purpose") })), None);
         assert_eq!(runtime.block_on(reader.run(|| 2)), Some(2));

@@ -113,6 +113,25 @@ fn a_command_that_is_asked_often_does_not_hide_a_change_of_the_configuration() {
 }
 
 #[test]
+fn a_command_that_hangs_holds_up_no_revocation() {
+    let origin = Origin::echo();
+    let script = "cat OUT && while test -e OUT.hangs; do sleep 0.05; done";
+    let more = "keys_file = \"keys.toml\"\nkeys_command_interval = \"1s\"\n\
+                keys_command_timeout = \"60s\"\n";
+    let (gate, folder) = gate(&origin, KEYS[1], script, more);
+    assert_eq!(statuses(&gate), [200, 200, 401]);
+    fs::write(folder.path().join("out.hangs"), "").expect("it can be written");
+    fs::write(folder.path().join("out"), KEYS[2]).expect("it can be written");
+    gate.signal("HUP");
+    wait_until("the gate has reloaded", || gate.output().contains("reloaded the configuration"));
+    gate.write("keys.toml", &record(KEYS[2]).replace("alice", "carol"));
+    wait_until("the file's key is revoked", || statuses(&gate) == [401, 200, 200]);
+    fs::remove_file(folder.path().join("out.hangs")).expect("it is there");
+    gate.write("keys.toml", "");
+    wait_until("the command has answered", || statuses(&gate) == [401, 401, 200]);
+}
+
+#[test]
 fn a_key_that_is_disabled_in_one_place_is_valid_in_no_other() {
     let origin = Origin::echo();
     let both = format!("{}\n{}\n", KEYS[0], KEYS[1]);

@@ -137,6 +137,10 @@ impl Plugin for KeyAuth {
         self.stored.iter().for_each(Stored::expire);
     }
 
+    fn ask(&self) {
+        self.stored.iter().for_each(Stored::ask);
+    }
+
     fn due(&self) -> Option<Instant> {
         self.stored.iter().filter_map(Stored::due).min()
     }

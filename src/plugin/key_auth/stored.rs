@@ -1,9 +1,12 @@
 //! Keys that are kept in a file, or that a command prints, as they were read last.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
 
 use super::keys::Set;
 use crate::config::problem::{Fault, Place, Problem, Severity};
@@ -24,8 +27,29 @@ pub(super) struct Stored {
     pub(super) set: Set,
     /// Whether it was said that the uses of keys cannot be noted.
     complained: Arc<AtomicBool>,
-    /// Whether somebody wants the keys to be read again.
-    expired: Arc<AtomicBool>,
+    inquiry: Arc<Inquiry>,
+}
+
+/// What a command was asked while its last keys go on serving.
+#[derive(Default)]
+struct Inquiry {
+    /// Whether somebody wants it to be asked before it is due.
+    is_wanted: AtomicBool,
+    /// What it said, until that is read.
+    answer: Mutex<Option<Result<Zeroizing<String>, String>>>,
+}
+
+impl fmt::Debug for Inquiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[inquiry]")
+    }
+}
+
+impl Inquiry {
+    /// Nothing is done while it is held that could break off.
+    fn answer(&self) -> MutexGuard<'_, Option<Result<Zeroizing<String>, String>>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Where keys come from.
@@ -69,7 +93,9 @@ pub(super) fn load(
         (Some(same), _) => same,
         (None, Origin::File(path)) => file(path, listed, site)?,
         (None, Origin::Command(command, interval)) => {
-            match printed(command, listed, site.locations) {
+            let asked = known.and_then(|known| known.inquiry.answer().take());
+            let answer = asked.unwrap_or_else(|| command.output());
+            match printed(answer, listed, site.locations) {
                 Ok(set) => (Version::Due(Instant::now() + *interval), set),
                 Err(problem) => {
                     let last = known.and_then(|known| known.fit(listed, site));
@@ -80,8 +106,8 @@ pub(super) fn load(
         }
     };
     let complained = known.map(|known| Arc::clone(&known.complained)).unwrap_or_default();
-    let expired = Arc::default();
-    Some(Stored { origin: origin.clone(), version, set, complained, expired })
+    let inquiry = known.map(|known| Arc::clone(&known.inquiry)).unwrap_or_default();
+    Some(Stored { origin: origin.clone(), version, set, complained, inquiry })
 }
 
 impl Stored {
@@ -98,16 +124,24 @@ impl Stored {
     pub(super) fn has_changed(&self) -> bool {
         match (&self.version, &self.origin) {
             (Version::Stamp(stamp), Origin::File(path)) => Stamp::at(path).as_ref() != Some(stamp),
-            (Version::Due(due), _) => {
-                *due <= Instant::now() || self.expired.load(Ordering::Relaxed)
-            }
+            (Version::Due(_), _) => self.inquiry.answer().is_some(),
             (Version::Stamp(_), Origin::Command(..)) => true,
         }
     }
 
-    /// Has a command be asked again by the next reload.
+    /// Has a command be asked before it is due.
     pub(super) fn expire(&self) {
-        self.expired.store(true, Ordering::Relaxed);
+        self.inquiry.is_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks a command that is due. The next reload reads what it said; none waits for it.
+    pub(super) fn ask(&self) {
+        let (Origin::Command(command, _), Some(due)) = (&self.origin, self.due()) else { return };
+        if due <= Instant::now() {
+            self.inquiry.is_wanted.store(false, Ordering::Relaxed);
+            let answer = command.output();
+            *self.inquiry.answer() = Some(answer);
+        }
     }
 
     /// Where the keys come from.
@@ -123,10 +157,13 @@ impl Stored {
         }
     }
 
-    /// When the keys are to be read again.
+    /// When a command is to be asked again.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.version {
-            Version::Due(due) => Some(due),
+            Version::Due(due) => {
+                let is_wanted = self.inquiry.is_wanted.load(Ordering::Relaxed);
+                Some(if is_wanted { due.min(Instant::now()) } else { due })
+            }
             Version::Stamp(_) => None,
         }
     }
@@ -168,11 +205,14 @@ fn file(path: &Path, listed: &Keyring, site: &mut Site<'_>) -> Option<(Version, 
     }
 }
 
-/// Runs a command and makes a set of what it prints; or says what is wrong, by the number of the
-/// record.
-fn printed(command: &Command, listed: &Keyring, locations: &[&str]) -> Result<Set, Fault> {
+/// Makes a set of what a command prints; or says what is wrong, by the number of the record.
+fn printed(
+    answer: Result<Zeroizing<String>, String>,
+    listed: &Keyring,
+    locations: &[&str],
+) -> Result<Set, Fault> {
     let wrong = |message: String| Fault::new(format!("what it prints is wrong: {message}"));
-    let printed = command.output().map_err(Fault::new)?;
+    let printed = answer.map_err(Fault::new)?;
     let text = listing::records(&printed).map_err(wrong)?;
     set(file::records(&text).count(), |each| file::parse(&text, each), listed, locations).map_err(
         |mut faults| {
