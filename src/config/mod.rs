@@ -28,7 +28,7 @@ use toml::Spanned;
 use self::address::{Addresses, HostHeader, Listen, Trusted};
 use self::source::{Findings, Origin, Sources};
 use self::types::{Count, HeadSize, Hosts, MethodName, Path, Period, Size};
-use crate::plan::{Balance, LogFormat};
+use crate::plan::{Balance, LogFormat, Protocol};
 use crate::plugin::Settings;
 use crate::verdict::Asker;
 
@@ -217,7 +217,7 @@ pub struct Upstream {
     /// How an address is chosen.
     pub balance: Balance,
     /// The HTTP version spoken with it.
-    pub protocol: types::Protocol,
+    pub protocol: Protocol,
     /// The `Host` sent upstream.
     pub host: HostHeader,
     /// How long a connection may take to be made.
@@ -271,7 +271,7 @@ impl Default for Upstream {
         Self {
             addrs: None,
             balance: Balance::RoundRobin,
-            protocol: types::Protocol,
+            protocol: Protocol::Http1,
             host: HostHeader::default(),
             connect_timeout: Period(CONNECT_TIMEOUT),
             response_timeout: Period(RESPONSE_TIMEOUT),

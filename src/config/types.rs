@@ -82,7 +82,7 @@ macro_rules! deserialize_text {
 }
 pub(crate) use deserialize_text;
 
-deserialize_text!(Period, Size, HeadSize, Hosts, MethodName, Path, Protocol);
+deserialize_text!(Period, Size, HeadSize, Hosts, MethodName, Path);
 
 /// A duration with a unit, as in `"500ms"` or `"10s"`; longer than nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,22 +275,6 @@ impl Text for MethodName {
                 Ok(Self(method))
             }
             _ => Err(format!("expected {}, in capital letters", Self::EXPECTED)),
-        }
-    }
-}
-
-/// An upstream's `protocol`, of which there is one so far.
-#[derive(Clone, Copy, Debug)]
-pub struct Protocol;
-
-impl Text for Protocol {
-    const EXPECTED: &'static str = "\"h1\"";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "h1" => Ok(Self),
-            "h2" => Err("`protocol = \"h2\"` is not built yet; leave it out for now".to_owned()),
-            _ => Err("expected \"h1\"".to_owned()),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode, Version};
@@ -88,8 +89,41 @@ impl<'a> Passage<'a> {
     }
 }
 
-/// Writes the head of the request that goes upstream. The client's fields keep their order; those
-/// that keygate sets stand at the end, and nothing that the client sent can remove them.
+/// A request as it is to go upstream.
+pub(crate) struct Outgoing<'a> {
+    /// What the client asked.
+    pub(crate) head: &'a RequestHead,
+    /// The `Host` that the upstream is asked for.
+    pub(crate) host: Option<&'a HeaderValue>,
+    /// What else is said.
+    pub(crate) passage: &'a Passage<'a>,
+    /// Which fields may carry a credential on any location.
+    pub(crate) credentials: &'a [HeaderName],
+}
+
+/// Where the fields of a head go, whichever version of HTTP carries it.
+pub(crate) trait Lines {
+    /// Whether it has fields that are for the next hop only, and frame the message.
+    const IS_HTTP1: bool;
+    /// Adds a field that is one already.
+    fn field(&mut self, name: &HeaderName, value: &HeaderValue);
+    /// Adds a field of bytes that may stand in a value.
+    fn text(&mut self, name: &HeaderName, value: &[u8]);
+}
+
+impl Lines for Vec<u8> {
+    const IS_HTTP1: bool = true;
+
+    fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
+        field_line::write(self, name, value.as_bytes());
+    }
+
+    fn text(&mut self, name: &HeaderName, value: &[u8]) {
+        field_line::write(self, name, value);
+    }
+}
+
+/// Writes the head of the request that goes upstream over HTTP/1.
 pub(crate) fn write_head(
     out: &mut Vec<u8>,
     head: &RequestHead,
@@ -97,41 +131,48 @@ pub(crate) fn write_head(
     passage: &Passage<'_>,
 ) {
     write_request_line(out, head);
-    let mut field = |name: &HeaderName, value: &[u8]| field_line::write(out, name, value);
     if let Some(host) = host_sent {
-        field(&HOST, host.as_bytes());
+        out.field(&HOST, host);
     }
+    write_fields(out, head, passage);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the fields of a request that goes upstream. The client's keep their order; those that
+/// keygate sets stand at the end, and nothing that the client sent can remove them.
+pub(crate) fn write_fields<L: Lines>(out: &mut L, head: &RequestHead, passage: &Passage<'_>) {
     let hop_by_hop = HopByHop::of(&head.headers);
     let mut takes_trailers = false;
     for (name, value) in &head.headers {
         if hop_by_hop.contains(name) {
             takes_trailers |= *name == TE && headers::is_listed_in(value, "trailers");
         } else if !is_own(name, passage.framing) {
-            field(name, value.as_bytes());
+            out.field(name, value);
         }
     }
     match passage.framing {
-        Framing::None => {}
         Framing::Length(length) => {
-            field(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
+            out.text(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
         }
-        Framing::Chunked => field(&TRANSFER_ENCODING, b"chunked"),
+        Framing::Chunked if L::IS_HTTP1 => out.text(&TRANSFER_ENCODING, b"chunked"),
+        Framing::Chunked | Framing::None => {}
     }
     if passage.websocket {
-        field(&CONNECTION, b"upgrade");
-        field(&UPGRADE, b"websocket");
+        out.text(&CONNECTION, b"upgrade");
+        out.text(&UPGRADE, b"websocket");
     } else if takes_trailers {
-        field(&CONNECTION, b"te");
-        field(&TE, b"trailers");
+        if L::IS_HTTP1 {
+            out.text(&CONNECTION, b"te");
+        }
+        out.text(&TE, b"trailers");
     }
     if passage.expects_continue {
-        field(&EXPECT, b"100-continue");
+        out.text(&EXPECT, b"100-continue");
     }
-    forwarded(&mut field, &head.headers, passage);
+    forwarded(out, &head.headers, passage);
     for (name, value) in passage.sender.names.into_iter().flat_map(identity) {
-        field(&name, value.as_bytes());
+        out.field(&name, &value);
     }
-    out.extend_from_slice(b"\r\n");
 }
 
 /// The fields that say whose key it was. What is no value of a field stands in none.
@@ -169,28 +210,28 @@ fn is_own(name: &HeaderName, framing: Framing) -> bool {
 
 /// What [`screen::disown`] left of `X-Forwarded-*` came from a trusted proxy, and is added to;
 /// otherwise keygate is the first that the client met.
-fn forwarded(field: &mut impl FnMut(&HeaderName, &[u8]), came: &Fields, passage: &Passage<'_>) {
+fn forwarded(out: &mut impl Lines, came: &Fields, passage: &Passage<'_>) {
     let said = |name| if passage.trusted { came.get(&name) } else { None };
     match (said(X_FORWARDED_FOR), passage.sender.peer) {
         (None, None) => {}
-        (None, Some(peer)) => field(&X_FORWARDED_FOR, peer.as_bytes()),
+        (None, Some(peer)) => out.field(&X_FORWARDED_FOR, peer),
         (Some(_), peer) => {
             // A list may be one field or several (RFC 9110, section 5.3).
             let name = &X_FORWARDED_FOR;
             let through = came.get_all(name).chain(peer);
             let through: Vec<_> = through.map(HeaderValue::as_bytes).collect();
-            field(&X_FORWARDED_FOR, &through.join(&b", "[..]));
+            out.text(&X_FORWARDED_FOR, &through.join(&b", "[..]));
         }
     }
     let scheme = passage.sender.scheme.as_bytes();
-    field(&X_FORWARDED_PROTO, said(X_FORWARDED_PROTO).map_or(scheme, HeaderValue::as_bytes));
+    out.text(&X_FORWARDED_PROTO, said(X_FORWARDED_PROTO).map_or(scheme, HeaderValue::as_bytes));
     if let Some(host) = said(X_FORWARDED_HOST).or(passage.host) {
-        field(&X_FORWARDED_HOST, host.as_bytes());
+        out.field(&X_FORWARDED_HOST, host);
     }
     if let Some(client) = passage.sender.client {
-        field(&X_REAL_IP, client.as_bytes());
+        out.field(&X_REAL_IP, client);
     }
-    field(&X_REQUEST_ID, passage.sender.request_id);
+    out.text(&X_REQUEST_ID, passage.sender.request_id);
 }
 
 /// The client's address: the peer's, or, where the peer is a trusted proxy, the last address of
@@ -281,17 +322,22 @@ pub(crate) fn hints(headers: &Fields) -> impl Iterator<Item = (&HeaderName, &Hea
     headers.iter().filter(move |(name, _)| !hop_by_hop.contains(name) && **name != CONTENT_LENGTH)
 }
 
+/// Whether a field may hold what nobody else should learn: a credential, of any location.
+pub(crate) fn may_be_secret(name: &HeaderName, credentials: &[HeaderName]) -> bool {
+    matches!(*name, AUTHORIZATION | COOKIE) || credentials.contains(name)
+}
+
 /// Whether a trailer field may go on: none that frames, routes or identifies (RFC 9110, section
 /// 6.5.1), and none that carries a credential.
 pub(crate) fn trailer_may_pass(name: &HeaderName, credentials: &[HeaderName]) -> bool {
     const NEVER: [HeaderName; 11] = [
-        http::header::AUTHORIZATION,
+        AUTHORIZATION,
         http::header::CACHE_CONTROL,
         http::header::CONTENT_ENCODING,
         CONTENT_LENGTH,
         http::header::CONTENT_RANGE,
         CONTENT_TYPE,
-        http::header::COOKIE,
+        COOKIE,
         EXPECT,
         HOST,
         http::header::SET_COOKIE,

@@ -16,7 +16,7 @@ use http::{Method, StatusCode, Version};
 use http_body::Body;
 
 use self::body::{BodyError, RequestBody, UpstreamBody};
-use self::headers::{Framing, Passage, Sender};
+use self::headers::{Framing, Outgoing, Passage, Sender};
 use crate::decide::Admitted;
 use crate::head::{RequestHead, ResponseHead};
 use crate::headers::lists;
@@ -79,8 +79,9 @@ pub(crate) async fn send(
         connections += u32::from(!lease.is_reused());
         let host = headers::host_sent(&lease.upstream().host, lease.own_host(), passage.host);
         let host = host.cloned();
-        let write = |out: &mut Vec<u8>| headers::write_head(out, head, host.as_ref(), &passage);
-        lease.send(head.method.clone(), write, body, framing);
+        let credentials = &served.plan.credential_headers;
+        let outgoing = Outgoing { head, host: host.as_ref(), passage: &passage, credentials };
+        lease.send(&outgoing, body);
         match exchange(client, &mut lease, head.version).await {
             Ok(response) => {
                 let asked = (head.version, passage.websocket);
@@ -144,8 +145,9 @@ async fn exchange(
 }
 
 /// Decides whether a request may be sent once more, over a new connection: only if nothing can have
-/// been done about it. Either none of it was sent, or it asks for nothing to be done (RFC 9110,
-/// section 9.2.2) and its connection ended before the upstream had said anything whole.
+/// been done about it. Either none of it was sent, or the upstream says that it has not looked at
+/// it (RFC 9113, section 8.7), or it asks for nothing to be done (RFC 9110, section 9.2.2) and its
+/// connection ended before the upstream had said anything whole.
 fn again(
     failure: Failure,
     mut lease: Lease,
@@ -163,9 +165,10 @@ fn again(
         Failure::Broken(Broken::Body(reason)) => return Err(Reply::closing(cause(reason))),
         Failure::Broken(broken) => broken,
     };
-    let ended = matches!(broken, Broken::Closed(_)) && !lease.has_said();
+    let unprocessed = matches!(broken, Broken::Unprocessed);
+    let ended = (unprocessed || matches!(broken, Broken::Closed(_))) && !lease.has_said();
     // That a kept connection was closed meanwhile is no failure of the upstream.
-    if !(ended && lease.is_reused()) {
+    if !(ended && (unprocessed || lease.is_reused())) {
         lease.failed();
     }
     if ended && connections < MAX_CONNECTIONS {
@@ -194,6 +197,7 @@ fn no_lease(why: &NoLease) -> Reply {
         NoLease::Unreachable(error) if error.kind() == ErrorKind::TimedOut => {
             Cause::UpstreamTimeout
         }
+        NoLease::Unreachable(error) if error.kind() == ErrorKind::ResourceBusy => Cause::Overloaded,
         NoLease::Unreachable(_) => Cause::BadGateway,
         NoLease::Unhealthy => Cause::NoHealthyUpstream,
         NoLease::Busy => Cause::Overloaded,

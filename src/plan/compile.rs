@@ -191,6 +191,7 @@ impl Compiler<'_> {
             name: table.name.as_str().into(),
             addrs,
             balance: written.balance,
+            protocol: written.protocol,
             host: written.host.0.clone(),
             connect_timeout: written.connect_timeout.0,
             response_timeout: written.response_timeout.0,

@@ -246,6 +246,8 @@ pub struct Upstream {
     pub addrs: Vec<UpstreamAddr>,
     /// How an address is chosen.
     pub balance: Balance,
+    /// Which HTTP is spoken with it.
+    pub protocol: Protocol,
     /// The `Host` sent upstream.
     pub host: HostPolicy,
     /// How long a connection may take to be made.
@@ -314,6 +316,18 @@ pub enum Balance {
     RoundRobin,
     /// The one with the fewest requests in flight for its weight.
     LeastConn,
+}
+
+/// Which HTTP is spoken with an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Protocol {
+    /// HTTP/1.1: a connection carries one request at a time.
+    #[default]
+    #[serde(rename = "h1")]
+    Http1,
+    /// HTTP/2: many at a time.
+    #[serde(rename = "h2")]
+    Http2,
 }
 
 /// The `Host` sent upstream.

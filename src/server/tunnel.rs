@@ -40,7 +40,7 @@ impl Tunnel {
         is_over: impl Fn() -> bool,
     ) {
         let timeout = self.lease.upstream().read_timeout;
-        let (upstream, late, _slot) = self.lease.into_stream();
+        let Some((upstream, late, _slot)) = self.lease.into_stream() else { return };
         let (client_read, mut client_write) = split(Watched::new(client, deadlines, timeout));
         let upstream = Watched::new(upstream, deadlines, timeout);
         let received = Rc::clone(&upstream.received);

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,11 @@ use super::balance::Candidate;
 use super::connect::connect;
 use super::connection::Connection;
 use super::endpoint::Endpoint;
+use super::h2::links::Links;
+use super::lease::Way;
 use crate::observe::seldom::Seldom;
-use crate::plan::{ListenAddr, Target, Upstream};
-use crate::socket::is_out_of_descriptors;
+use crate::plan::{ListenAddr, Protocol, Target, Upstream};
+use crate::socket::{Socket, is_out_of_descriptors};
 
 /// How long an idle connection is kept. What upstreams close themselves is noticed when it happens;
 /// this bounds those that never do.
@@ -25,6 +28,10 @@ pub(crate) struct Address {
     endpoint: Arc<Endpoint>,
     /// What `Host` says when it is to be the upstream's own.
     host: HeaderValue,
+    /// Where this gate listens.
+    own: Arc<[ListenAddr]>,
+    /// The connections of HTTP/2, if it speaks that; there are none of the others then.
+    links: Option<Rc<Links>>,
     /// The most recently used last.
     idle: RefCell<Vec<Idle>>,
     active: Cell<u32>,
@@ -51,17 +58,24 @@ pub(crate) fn own_host(target: &Target) -> HeaderValue {
 }
 
 impl Address {
-    /// A view without connections.
-    pub(super) fn new(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) -> Self {
-        Self {
+    /// A view without connections, of a gate that listens at `own`.
+    pub(super) fn new(
+        upstream: Arc<Upstream>,
+        endpoint: Arc<Endpoint>,
+        own: Arc<[ListenAddr]>,
+    ) -> Rc<Self> {
+        let is_shared = upstream.protocol == Protocol::Http2;
+        Rc::new_cyclic(|address| Self {
             upstream,
             host: own_host(endpoint.target()),
             endpoint,
+            own,
+            links: is_shared.then(|| Links::new(Weak::clone(address))),
             idle: RefCell::default(),
             active: Cell::new(0),
             is_gone: Cell::new(false),
             trouble: Seldom::default(),
-        }
+        })
     }
 
     /// What the operator wrote about the upstream.
@@ -84,16 +98,30 @@ impl Address {
         Candidate { weight: self.endpoint.weight(), active: self.active.get(), eligible }
     }
 
-    /// A new connection, made by a gate that listens at `own`.
+    /// A way for a request over a new connection, or over one that others share.
+    ///
+    /// # Errors
+    /// Why there is none; what is wrong with the address has been logged.
+    pub(super) async fn connect(&self) -> io::Result<Way> {
+        match &self.links {
+            Some(links) => links.wait(self.upstream.connect_timeout).await.map(Way::Stream),
+            None => {
+                let connection = Connection::new(self.open().await?);
+                Ok(Way::Connection(Box::new(connection)))
+            }
+        }
+    }
+
+    /// A new connection, on which nothing was said.
     ///
     /// # Errors
     /// Why there is none; it has been logged.
-    pub(super) async fn connect(&self, own: &[ListenAddr]) -> io::Result<Box<Connection>> {
-        match connect(&self.endpoint, self.upstream.connect_timeout, own).await {
+    pub(super) async fn open(&self) -> io::Result<Socket> {
+        match connect(&self.endpoint, self.upstream.connect_timeout, &self.own).await {
             Ok(socket) => {
                 self.endpoint.connected();
                 self.trouble.is_over();
-                Ok(Box::new(Connection::new(socket)))
+                Ok(socket)
             }
             Err(error) => {
                 // That there is no descriptor left says nothing about the address.
@@ -144,13 +172,20 @@ impl Address {
         self.active.set(self.active.get().saturating_add_signed(change));
     }
 
-    /// An idle connection that is still open; the others are dropped.
-    pub(super) fn checkout(&self) -> Option<Box<Connection>> {
+    /// A way that is there: an idle connection that is still open, if it need not be `fresh`, or
+    /// room on a shared one. Idle connections that are not open are dropped.
+    pub(super) fn checkout(&self, fresh: bool) -> Option<Way> {
+        if let Some(links) = &self.links {
+            return links.stream().map(Way::Stream);
+        }
+        if fresh {
+            return None;
+        }
         let mut idle = self.idle.borrow_mut();
         loop {
             let mut connection = idle.pop()?.connection;
             if connection.is_still_free() {
-                return Some(connection);
+                return Some(Way::Connection(connection));
             }
         }
     }
@@ -172,16 +207,22 @@ impl Address {
     pub(super) fn leave(&self) {
         self.is_gone.set(true);
         self.idle.borrow_mut().clear();
+        if let Some(links) = &self.links {
+            links.leave();
+        }
     }
 
     /// Whether there are idle connections.
     pub(super) fn has_idle(&self) -> bool {
-        !self.idle.borrow().is_empty()
+        !self.idle.borrow().is_empty() || self.links.as_ref().is_some_and(|links| links.has_any())
     }
 
     /// Drops idle connections that are closed, or have been idle for too long.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
+        if let Some(links) = &self.links {
+            links.sweep(now);
+        }
         self.idle.borrow_mut().retain_mut(|idle| {
             let idle_for = now.duration_since(*idle.seen.get_or_insert(now));
             idle.connection.is_still_free() && idle_for < IDLE_TIMEOUT
@@ -190,6 +231,9 @@ impl Address {
 
     /// Closes the connection that has been idle longest; false if there is none.
     pub(super) fn close_an_idle_one(&self) -> bool {
+        if let Some(links) = &self.links {
+            return links.close_an_idle_one();
+        }
         let mut idle = self.idle.borrow_mut();
         let longest = (!idle.is_empty()).then(|| idle.remove(0));
         longest.is_some()

@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
+use h2::Reason;
 use http::{Method, StatusCode};
 use http_body::Frame;
 use tokio::io::AsyncReadExt;
@@ -53,6 +54,10 @@ pub(crate) enum Broken {
     Closed(io::Error),
     /// What came is no response.
     Malformed(&'static str),
+    /// The upstream ended this one request of a connection.
+    Reset(Reason),
+    /// The upstream says that it has done nothing about the request, and will not.
+    Unprocessed,
 }
 
 impl fmt::Display for Broken {
@@ -61,6 +66,8 @@ impl fmt::Display for Broken {
             Self::Body(error) => error.fmt(f),
             Self::Closed(error) => error.fmt(f),
             Self::Malformed(why) => f.write_str(why),
+            Self::Reset(reason) => write!(f, "the upstream reset the stream: {reason}"),
+            Self::Unprocessed => f.write_str("the upstream does not take the request"),
         }
     }
 }

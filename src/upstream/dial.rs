@@ -6,23 +6,20 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::address::Address;
-use super::connection::Connection;
-use super::lease::{Lease, Slot};
+use super::lease::{Lease, Slot, Way};
 use super::pool::Pool;
-use crate::plan::ListenAddr;
 use crate::socket::is_out_of_descriptors;
 
 /// How long the others wait for an attempt: what RFC 8305 recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-type Attempt = io::Result<(Box<Connection>, Rc<Address>)>;
+type Attempt = io::Result<(Way, Rc<Address>)>;
 
 impl Pool {
     /// Connects to the address that a request has a place at, or else to any other.
@@ -32,13 +29,13 @@ impl Pool {
     pub(super) async fn dial(&self, mut slot: Slot) -> io::Result<Lease> {
         let first = Rc::clone(slot.address());
         if !self.has_others(std::slice::from_ref(&first)) {
-            return first.connect(&self.own).await.map(|new| Lease::new(new, slot, false));
+            return first.connect().await.map(|way| Lease::new(way, slot, false));
         }
-        let (connection, address) = self.race(Rc::clone(&first)).await?;
+        let (way, address) = self.race(Rc::clone(&first)).await?;
         if !Rc::ptr_eq(&address, &first) {
             slot.move_to(address);
         }
-        Ok(Lease::new(connection, slot, false))
+        Ok(Lease::new(way, slot, false))
     }
 
     /// Connects to the first address at once, and to all others in their turn.
@@ -49,7 +46,7 @@ impl Pool {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         loop {
             if let Some(address) = next {
-                attempts.spawn_local(attempt(Rc::clone(&address), Arc::clone(&self.own)));
+                attempts.spawn_local(attempt(Rc::clone(&address)));
                 tried.push(address);
             } else if attempts.is_empty() {
                 return Err(last);
@@ -79,8 +76,8 @@ impl Pool {
 }
 
 /// One attempt, which counts as a request to its address.
-async fn attempt(address: Rc<Address>, own: Arc<[ListenAddr]>) -> Attempt {
+async fn attempt(address: Rc<Address>) -> Attempt {
     let _slot = Slot::take(Rc::clone(&address), None);
-    let connection = address.connect(&own).await?;
-    Ok((connection, address))
+    let way = address.connect().await?;
+    Ok((way, address))
 }

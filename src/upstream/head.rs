@@ -13,7 +13,7 @@ use crate::http1::lines::{self, Ends, Lines};
 use crate::http1::stock::Stock;
 
 /// The longest head.
-const MAX_HEAD: usize = 64 * 1024;
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 /// Why there is no head in what came.
 pub(crate) type Malformed = &'static str;

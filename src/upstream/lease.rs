@@ -1,26 +1,38 @@
-//! A connection that belongs to one request.
+//! A connection that belongs to one request, or its place on one that many share.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use http::HeaderValue;
+use http::uri::Scheme;
 use http_body::Frame;
 
 use super::address::Address;
 use super::connection::{Broken, Connection, Said};
+use super::h2::{self, stream::Stream};
 use super::limit::Place;
 use crate::forward::body::RequestBody;
-use crate::forward::headers::Framing;
+use crate::forward::headers::{Outgoing, write_head};
 use crate::http1::stock::Stock;
 use crate::plan::Upstream;
 use crate::socket::Socket;
 
-/// A connection that belongs to one request. One that is dropped half-way is closed.
+/// A connection that belongs to one request, or a stream on one that many share. One that is
+/// dropped half-way is closed, or reset.
 pub(crate) struct Lease {
-    connection: Box<Connection>,
+    way: Way,
     slot: Slot,
     is_reused: bool,
+}
+
+/// How a request reaches its upstream. Both are boxed, so that they are not copied when they change
+/// hands.
+pub(super) enum Way {
+    /// Over HTTP/1, alone.
+    Connection(Box<Connection>),
+    /// Over HTTP/2, beside others.
+    Stream(Box<Stream>),
 }
 
 /// A request's place in the count of its address, and among those that the upstream has at a time.
@@ -55,9 +67,11 @@ impl Drop for Slot {
 }
 
 impl Lease {
-    /// A connection for the request that has this place.
-    pub(super) fn new(connection: Box<Connection>, slot: Slot, is_reused: bool) -> Self {
-        Self { connection, slot, is_reused }
+    /// A way for the request that has this place; a connection may have been kept for it.
+    pub(super) fn new(way: Way, slot: Slot, was_kept: bool) -> Self {
+        // What becomes of a shared connection is said to each of its streams.
+        let is_reused = was_kept && matches!(way, Way::Connection(_));
+        Self { way, slot, is_reused }
     }
 
     /// What the operator wrote about the upstream.
@@ -77,14 +91,19 @@ impl Lease {
     }
 
     /// Begins a request; polling for what the upstream says sends it.
-    pub(crate) fn send(
-        &mut self,
-        asked: Method,
-        write_head: impl FnOnce(&mut Vec<u8>),
-        body: RequestBody,
-        framing: Framing,
-    ) {
-        self.connection.send(asked, write_head, body, framing);
+    pub(crate) fn send(&mut self, outgoing: &Outgoing<'_>, body: RequestBody) {
+        let Outgoing { head, host, passage, .. } = *outgoing;
+        let framing = passage.framing;
+        match &mut self.way {
+            Way::Connection(connection) => {
+                let write = |out: &mut Vec<u8>| write_head(out, head, host, passage);
+                connection.send(head.method.clone(), write, body, framing);
+            }
+            Way::Stream(stream) => {
+                let request = h2::head::request(outgoing, Scheme::HTTP);
+                stream.send(request.map_err(Broken::Malformed), body, framing);
+            }
+        }
     }
 
     /// Goes on with the request.
@@ -92,7 +111,10 @@ impl Lease {
     /// # Errors
     /// It cannot be sent to its end.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
-        self.connection.drive(cx)
+        match &mut self.way {
+            Way::Connection(connection) => connection.drive(cx),
+            Way::Stream(stream) => stream.drive(cx),
+        }
     }
 
     /// Goes on with the request, and takes what the upstream says to it.
@@ -101,7 +123,10 @@ impl Lease {
         cx: &mut Context<'_>,
         stock: &Stock,
     ) -> Poll<Result<Said, Broken>> {
-        self.connection.poll_said(cx, stock)
+        match &mut self.way {
+            Way::Connection(connection) => connection.poll_said(cx, stock),
+            Way::Stream(stream) => stream.poll_said(cx, stock),
+        }
     }
 
     /// Goes on with the request, and takes the next piece of the response's body.
@@ -109,22 +134,35 @@ impl Lease {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.connection.poll_frame(cx)
+        match &mut self.way {
+            Way::Connection(connection) => connection.poll_frame(cx),
+            Way::Stream(stream) => stream.poll_frame(cx),
+        }
     }
 
     /// How much of the response's body is left, where that is known.
     pub(crate) fn left(&self) -> Option<u64> {
-        self.connection.left()
+        match &self.way {
+            Way::Connection(connection) => connection.left(),
+            Way::Stream(stream) => stream.left(),
+        }
     }
 
     /// Whether the upstream has said anything to the request.
     pub(crate) fn has_said(&self) -> bool {
-        self.connection.has_said()
+        match &self.way {
+            Way::Connection(connection) => connection.has_said(),
+            Way::Stream(stream) => stream.has_said(),
+        }
     }
 
-    /// The request's body, if nothing of the request has gone out.
+    /// The request's body, if the upstream cannot have done anything about the request: nothing of
+    /// it has gone out, or the upstream says so.
     pub(crate) fn take_back(&mut self) -> Option<RequestBody> {
-        self.connection.take_back()
+        match &mut self.way {
+            Way::Connection(connection) => connection.take_back(),
+            Way::Stream(stream) => stream.take_back(),
+        }
     }
 
     /// Where the request goes.
@@ -144,17 +182,21 @@ impl Lease {
 
     /// Returns the connection for the next request, if it can carry one.
     pub(crate) fn give_back(self) {
-        let Self { mut connection, slot, .. } = self;
-        if connection.is_free() {
+        let Self { way, slot, .. } = self;
+        if let Way::Connection(mut connection) = way
+            && connection.is_free()
+        {
             connection.shrink();
             slot.address.put_back(connection);
         }
     }
 
     /// Takes the stream out of a connection that has switched protocols, with the bytes that came
-    /// after the response's head, and the place that it goes on taking.
-    pub(crate) fn into_stream(self) -> (Socket, Bytes, Slot) {
-        let (socket, early) = self.connection.into_stream();
-        (socket, early, self.slot)
+    /// after the response's head, and the place that it goes on taking; a stream of HTTP/2 switches
+    /// to nothing.
+    pub(crate) fn into_stream(self) -> Option<(Socket, Bytes, Slot)> {
+        let Way::Connection(connection) = self.way else { return None };
+        let (socket, early) = connection.into_stream();
+        Some((socket, early, self.slot))
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod connect;
 pub(crate) mod connection;
 mod dial;
 pub(crate) mod endpoint;
+pub(crate) mod h2;
 pub(crate) mod head;
 pub(crate) mod lease;
 pub(crate) mod limit;

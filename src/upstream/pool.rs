@@ -1,8 +1,8 @@
 //! One worker's connections to one upstream.
 //!
-//! A connection belongs to the request that uses it and is driven by that request's task: no task
-//! of its own, no channel between tasks. A request that is dropped closes its connection, so
-//! nothing half-used ever comes back.
+//! A connection of HTTP/1 belongs to the request that uses it and is driven by that request's task:
+//! no task of its own, no channel between tasks. A request that is dropped closes its connection,
+//! so nothing half-used ever comes back. Those of HTTP/2 are [`Links`](super::h2::links::Links).
 
 use std::cell::RefCell;
 use std::io;
@@ -24,7 +24,7 @@ use crate::plan::{ListenAddr, Upstream};
 pub(crate) struct Pool {
     upstream: Arc<Upstream>,
     /// Where this gate listens.
-    pub(super) own: Arc<[ListenAddr]>,
+    own: Arc<[ListenAddr]>,
     known: RefCell<watch::Receiver<Known>>,
     addresses: RefCell<Vec<Rc<Address>>>,
     turns: RefCell<Turns>,
@@ -90,10 +90,8 @@ impl Pool {
             address = self.choose(&[], wanted.elsewhere.as_ref());
         }
         let slot = Slot::take(address.ok_or(NoLease::Unhealthy)?, place);
-        if !wanted.fresh
-            && let Some(connection) = slot.address().checkout()
-        {
-            return Ok(Lease::new(connection, slot, true));
+        if let Some(way) = slot.address().checkout(wanted.fresh) {
+            return Ok(Lease::new(way, slot, true));
         }
         Box::pin(self.dial(slot)).await.map_err(NoLease::Unreachable)
     }
@@ -148,7 +146,10 @@ impl Pool {
             let known = old.iter().position(|address| Arc::ptr_eq(address.endpoint(), endpoint));
             match known {
                 Some(index) => old.swap_remove(index),
-                None => Rc::new(Address::new(Arc::clone(&self.upstream), Arc::clone(endpoint))),
+                None => {
+                    let (upstream, own) = (Arc::clone(&self.upstream), Arc::clone(&self.own));
+                    Address::new(upstream, Arc::clone(endpoint), own)
+                }
             }
         });
         let new: Vec<_> = new.collect();

@@ -1,0 +1,254 @@
+//! One connection that many requests share, and the task that drives it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, RecvStream, SendStream};
+use http::Request;
+use tokio::task::{AbortHandle, spawn_local};
+
+use super::links::Links;
+use super::quiet::{News, Quiet, Then};
+use super::wire::{Ear, Wire};
+use crate::socket::Socket;
+use crate::upstream::head::MAX_HEAD;
+
+/// How many requests share a connection at most, if the upstream allows as many: what it should
+/// allow at least (RFC 9113, section 6.5.2). More of them would only wait for one another's bytes.
+pub(super) const MAX_STREAMS: usize = 100;
+
+/// How much of one response may have come that its client has not taken. A client that reads slowly
+/// holds so much memory, and not more; over a way of a millisecond it allows 128 MB a second.
+const WINDOW: u32 = 128 * 1024;
+
+/// The same of a whole connection. With less, clients that read slowly could hold up the responses
+/// of all others.
+const CONNECTION_WINDOW: u32 = WINDOW * MAX_STREAMS as u32;
+
+/// How much of one request's body is taken from its client ahead of the socket.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
+
+/// How many streams that were reset here are remembered, because frames of them may be on their
+/// way: all that there may be, twice over.
+const MAX_RESET: usize = 2 * MAX_STREAMS;
+
+/// Stands for what the upstream allows until it has said so: no number that it can say.
+const UNSAID: usize = usize::MAX - 1;
+
+/// How long a connection without a request is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How many streams a connection waits for that have responded in full but not ended.
+const MAX_TAILS: usize = 16;
+
+/// A connection.
+pub(super) struct Link {
+    requests: RefCell<SendRequest<Bytes>>,
+    /// How many requests have a place on it.
+    taken: Cell<usize>,
+    is_retired: Cell<bool>,
+    /// Whether something of a response has come since the last look.
+    responded: Cell<bool>,
+    idle_since: Cell<Option<Instant>>,
+    ear: Rc<Ear>,
+    ping: RefCell<Option<PingPong>>,
+    quiet: RefCell<Quiet>,
+    tails: Rc<Tails>,
+    task: AbortHandle,
+}
+
+impl Link {
+    /// Begins to speak HTTP/2 over a socket. The first request need not wait for what the upstream
+    /// says to that (RFC 9113, section 3.4).
+    pub(super) async fn open(socket: Socket, links: Weak<Links>) -> io::Result<Rc<Self>> {
+        let (wire, ear) = Wire::new(socket);
+        let opened = Builder::new()
+            .enable_push(false)
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MAX_HEAD as u32)
+            .initial_max_send_streams(UNSAID)
+            .max_send_buffer_size(MAX_SEND_BUFFER)
+            .max_concurrent_reset_streams(MAX_RESET)
+            .handshake(wire)
+            .await;
+        let (requests, mut connection) = opened.map_err(io::Error::other)?;
+        let ping = RefCell::new(connection.ping_pong());
+        let tails = Rc::<Tails>::default();
+        Ok(Rc::new_cyclic(|link| {
+            let drive = drive(connection, Rc::clone(&ear), Rc::clone(&tails), link.clone(), links);
+            Self {
+                requests: RefCell::new(requests),
+                taken: Cell::new(0),
+                is_retired: Cell::new(false),
+                responded: Cell::new(false),
+                idle_since: Cell::new(None),
+                ear,
+                ping,
+                quiet: RefCell::new(Quiet::begin(Instant::now())),
+                tails,
+                task: spawn_local(drive).abort_handle(),
+            }
+        }))
+    }
+
+    /// Whether it takes requests: not when the upstream said that it goes (GOAWAY), or it broke.
+    pub(super) fn is_open(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = self.requests.borrow_mut().poll_ready(&mut cx);
+        !self.is_retired.get() && !matches!(ready, std::task::Poll::Ready(Err(_)))
+    }
+
+    /// Whether the upstream has not said yet how many requests it takes at a time.
+    pub(super) fn is_young(&self) -> bool {
+        self.requests.borrow().current_max_send_streams() == UNSAID
+    }
+
+    /// Whether it takes another request now. As long as it is young, it takes one.
+    pub(super) fn has_room(&self) -> bool {
+        let allowed = match self.requests.borrow().current_max_send_streams() {
+            UNSAID => 1,
+            allowed => allowed.min(MAX_STREAMS),
+        };
+        self.taken.get() < allowed && self.is_open()
+    }
+
+    /// Counts a request that has a place on it, or one less.
+    pub(super) fn count(&self, change: isize) {
+        self.taken.set(self.taken.get().saturating_add_signed(change));
+    }
+
+    /// Whether no request has a place on it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.taken.get() == 0
+    }
+
+    /// Takes no more requests; those that are under way go on.
+    pub(super) fn retire(&self) {
+        self.is_retired.set(true);
+    }
+
+    /// Something of a response has come.
+    pub(super) fn responds(&self) {
+        self.responded.set(true);
+    }
+
+    /// Sends the head of a request.
+    pub(super) fn send(
+        &self,
+        request: Request<()>,
+        is_whole: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        // A handle of its own: one that waits for its request to go out takes no other.
+        let mut requests = self.requests.borrow().clone();
+        requests.send_request(request, is_whole)
+    }
+
+    /// Waits for the end of a stream that has responded in full, instead of resetting it.
+    pub(super) fn see_off(&self, stream: RecvStream) {
+        self.tails.add(stream);
+    }
+
+    /// Looks after it, once a second or so; false: it is to be closed.
+    pub(super) fn look(&self, now: Instant) -> bool {
+        if !self.is_idle() {
+            self.idle_since.set(None);
+        } else if self.idle_since.get().is_some_and(|since| now - since >= IDLE_TIMEOUT) {
+            return false;
+        } else if self.idle_since.get().is_none() {
+            self.idle_since.set(Some(now));
+        }
+        let mut ping = self.ping.borrow_mut();
+        let Some(ping) = &mut *ping else { return true };
+        let answer = ping.poll_pong(&mut Context::from_waker(Waker::noop()));
+        let news = News {
+            heard: self.ear.heard(),
+            responded: self.responded.take(),
+            answered: answer.is_ready(),
+            waits: !self.is_idle(),
+        };
+        match self.quiet.borrow_mut().look(now, news) {
+            Then::Wait => true,
+            Then::Ask => {
+                // If it cannot be asked, it has ended, and its task says so.
+                let _ = ping.send_ping(Ping::opaque());
+                true
+            }
+            Then::GiveUp => {
+                self.task.abort();
+                false
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    /// Whoever holds a stream keeps the connection open.
+    fn drop(&mut self) {
+        self.tails.0.take();
+    }
+}
+
+/// Streams that have responded in full, so that nobody needs them, but have not ended: many servers
+/// say so in a frame of its own. To reset them would count as an attack with some.
+#[derive(Default)]
+struct Tails(RefCell<VecDeque<RecvStream>>);
+
+impl Tails {
+    fn add(&self, stream: RecvStream) {
+        let mut waiting = self.0.borrow_mut();
+        if waiting.len() == MAX_TAILS {
+            waiting.pop_front();
+        }
+        waiting.push_back(stream);
+    }
+
+    /// Lets those go that have ended.
+    fn cut(&self) {
+        let mut waiting = self.0.borrow_mut();
+        if !waiting.is_empty() {
+            waiting.retain(|stream| !stream.is_end_stream());
+        }
+    }
+}
+
+/// Reads and writes until the connection ends: when the upstream ends it, or nobody has it any
+/// more.
+async fn drive(
+    mut connection: Connection<Wire, Bytes>,
+    ear: Rc<Ear>,
+    tails: Rc<Tails>,
+    link: Weak<Link>,
+    links: Weak<Links>,
+) {
+    let mut allowed = UNSAID;
+    let ended = poll_fn(|cx| {
+        ear.turn();
+        let polled = Pin::new(&mut connection).poll(cx);
+        tails.cut();
+        let allows = connection.max_concurrent_send_streams();
+        if std::mem::replace(&mut allowed, allows) != allows
+            && let Some(links) = links.upgrade()
+        {
+            links.settle();
+        }
+        polled
+    })
+    .await;
+    tracing::debug!(
+        error = ended.err().map(tracing::field::display),
+        "an upstream's connection ended"
+    );
+    drop(connection);
+    if let (Some(links), Some(link)) = (links.upgrade(), link.upgrade()) {
+        links.forget(&link);
+    }
+}
