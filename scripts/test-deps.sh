@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests run besides cargo: nginx, python3 with venv, node with npm, curl, openssl, strace,
 # faketime, valgrind, g++ and git, with apt, and only what is missing (not as root, it prints the command
-# instead); a browser, if there is one to be had; and the client libraries of tests/clients, from PyPI and npm.
+# instead); a browser, if there is one to be had; varnishtest; and the client libraries of tests/clients, from PyPI and npm.
 # Run again, it does nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -67,6 +67,26 @@ elif [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     echo 'a browser: cannot be installed'
 else
   echo 'a browser: missing (package chromium-headless-shell)'
+fi
+
+# varnishtest comes with a cache that starts where it is installed; so it is only taken out of its package.
+tools=tests/vtc/.varnish
+if command -v varnishtest >/dev/null || [ -x "$tools/varnishtest" ]; then
+  echo 'varnishtest: there'
+elif command -v apt-get >/dev/null; then
+  echo 'Running: apt-get download varnish'
+  [ "$(id -u)" -ne 0 ] || apt-get update --quiet=2
+  packages=$(mktemp -d)
+  (
+    cd "$packages"
+    apt-get download --quiet=2 varnish "$(apt-cache depends varnish | sed -n 's/.*Depends: \(libvarnishapi[0-9]*\)$/\1/p' | head -n 1)"
+    for package in *.deb; do dpkg-deb --extract "$package" .; done
+  )
+  mkdir -p "$tools"
+  find "$packages/usr" \( -name varnishtest -o -name 'libvarnishapi.so.*' \) -exec cp --no-dereference {} "$tools" \;
+  rm -r "$packages"
+else
+  echo 'varnishtest: missing (package varnish)'
 fi
 
 # oldest COMMAND MAJOR MINOR, "X.Y…" on the standard input: fails if that is older.

@@ -59,5 +59,6 @@ mod trailers;
 mod unread;
 mod unreadable;
 mod upstreams;
+mod varnishtest;
 mod watch;
 mod websocket;

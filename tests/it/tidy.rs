@@ -21,6 +21,7 @@ const FOREIGN: &[&str] = &[
     "out",
     "tls",
     ".venv",
+    ".varnish",
 ];
 
 /// The folder of the repository.
