@@ -143,6 +143,8 @@ pub struct Server {
     pub client_body_timeout: Period,
     /// How many bytes a second of a body a client must send, or take; 0: any number.
     pub client_min_rate: Count<0, 1_000_000>,
+    /// How many requests a client may send at a time over one connection of HTTP/2.
+    pub http2_max_concurrent_streams: Count<1, 1000>,
     /// How long a connection may wait for its next request.
     pub keepalive_timeout: Period,
     /// The longest request head.
@@ -164,6 +166,9 @@ const CLIENT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// connection.
 const CLIENT_MIN_RATE: u32 = 240;
 
+/// What RFC 9113, section 6.5.2, recommends at least, and browsers open at most.
+const HTTP2_MAX_CONCURRENT_STREAMS: u32 = 100;
+
 /// Longer than the 60 s of common load balancers, so that they close first and no request of
 /// theirs meets a closed connection; also the default of nginx.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
@@ -184,6 +189,7 @@ impl Default for Server {
             client_header_timeout: Period(CLIENT_HEADER_TIMEOUT),
             client_body_timeout: Period(CLIENT_BODY_TIMEOUT),
             client_min_rate: Count::new(CLIENT_MIN_RATE),
+            http2_max_concurrent_streams: Count::new(HTTP2_MAX_CONCURRENT_STREAMS),
             keepalive_timeout: Period(KEEPALIVE_TIMEOUT),
             max_header_size: HeadSize(MAX_HEADER_SIZE),
             shutdown_timeout: Period(SHUTDOWN_TIMEOUT),

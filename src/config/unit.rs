@@ -50,6 +50,7 @@ impl Unit {
                 "client_header_timeout",
                 "client_body_timeout",
                 "client_min_rate",
+                "http2_max_concurrent_streams",
                 "keepalive_timeout",
                 "max_header_size",
                 "shutdown_timeout",

@@ -293,7 +293,7 @@ pub(crate) fn asks_for_websocket(head: &RequestHead, framing: Framing) -> bool {
 
 fn expects_continue(head: &RequestHead, framing: Framing) -> bool {
     !framing.is_empty()
-        && head.version == Version::HTTP_11
+        && head.version != Version::HTTP_10
         && head
             .headers
             .get(&EXPECT)

@@ -34,9 +34,11 @@ impl Log {
         let sink = Sink::start("log", MESSAGES, io::stderr(), |_| {})?;
         let state = State { lines: Some(sink.lines()), lost: 0 };
         let shared = Arc::new(Shared { format, state: Mutex::new(state) });
+        // The last word: the crate for HTTP/2 tells targets and values, which may hold a key.
+        let level = format!("{},h2=off", level.unwrap_or_default());
         let filter = EnvFilter::builder()
             .with_default_directive(LevelFilter::INFO.into())
-            .parse_lossy(level.unwrap_or_default());
+            .parse_lossy(level);
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)

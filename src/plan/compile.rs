@@ -244,6 +244,7 @@ impl Compiler<'_> {
             client_header_timeout: server.client_header_timeout.0,
             client_body_timeout: server.client_body_timeout.0,
             client_min_rate: server.client_min_rate.number(),
+            http2_max_concurrent_streams: server.http2_max_concurrent_streams.number(),
             keepalive_timeout: server.keepalive_timeout.0,
             max_header_size: server.max_header_size.0,
             shutdown_timeout: server.shutdown_timeout.0,

@@ -152,6 +152,8 @@ pub struct ServerLimits {
     /// How long a client may take between two pieces of its body, or to take a piece of the
     /// response.
     pub client_body_timeout: Duration,
+    /// How many requests a client may send at a time over one connection of HTTP/2.
+    pub http2_max_concurrent_streams: u32,
     /// How many bytes a second of a body a client must send, or take, while it is waited for;
     /// 0: any number.
     pub client_min_rate: u32,

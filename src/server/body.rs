@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::h1;
+use super::{h1, h2};
 use crate::forward::body::BodyError;
 
 /// The body of a client's request, which comes piece by piece when it is asked for.
@@ -16,6 +16,8 @@ pub(crate) enum ClientBody {
     None,
     /// It comes over a connection of HTTP/1.
     H1(h1::input::Incoming),
+    /// It comes over a stream of HTTP/2; boxed, because it is larger.
+    H2(Box<h2::input::Incoming>),
 }
 
 impl Body for ClientBody {
@@ -29,6 +31,7 @@ impl Body for ClientBody {
         match self.get_mut() {
             Self::None => Poll::Ready(None),
             Self::H1(body) => body.poll_frame(cx),
+            Self::H2(body) => body.poll_frame(cx),
         }
     }
 
@@ -36,6 +39,7 @@ impl Body for ClientBody {
         match self {
             Self::None => true,
             Self::H1(body) => body.is_at_end(),
+            Self::H2(body) => body.is_at_end(),
         }
     }
 
@@ -43,6 +47,7 @@ impl Body for ClientBody {
         let left = match self {
             Self::None => Some(0),
             Self::H1(body) => body.left(),
+            Self::H2(body) => body.left(),
         };
         left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }

@@ -4,14 +4,15 @@
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::task::Context;
 
 use http::HeaderValue;
 
-use super::clock::Deadlines;
+use super::clock::{Deadlines, Wait};
 use super::grant::Granted;
-use super::h1;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
+use super::{h1, h2};
 use crate::fields::Fields;
 use crate::reply::Reply;
 use crate::upstream::lease::Lease;
@@ -33,6 +34,13 @@ impl Peer {
         let address = address.map(|address| address.to_canonical());
         let value = address.and_then(|address| HeaderValue::try_from(text_of(address)).ok());
         Self { address, value, scheme }
+    }
+}
+
+impl Peer {
+    /// Whether what it sends comes over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.scheme == "https"
     }
 }
 
@@ -71,6 +79,8 @@ pub(crate) struct Client {
 pub(super) enum Wire {
     /// A connection of HTTP/1.
     H1(Rc<h1::wire::Wire>),
+    /// A stream of HTTP/2.
+    H2(Rc<h2::wire::Wire>),
 }
 
 impl Client {
@@ -97,6 +107,19 @@ impl Client {
     pub(crate) fn hint(&self, headers: &Fields) {
         match &self.wire {
             Wire::H1(wire) => wire.hint(headers),
+            Wire::H2(wire) => wire.hint(headers),
+        }
+    }
+
+    /// Goes on with an upload while the client takes nothing of the response: no more of a response
+    /// is taken that cannot be written, and the request's body moves only when that is asked for. A
+    /// client that sends everything before it reads anything would wait for ever.
+    pub(super) fn drive_upload(&self, cx: &mut Context<'_>) {
+        if self.deadlines.is_set(Wait::Write)
+            && let Some(lease) = &mut *self.lease.borrow_mut()
+        {
+            // Whoever reads the response is told that it broke off.
+            let _ = lease.drive(cx);
         }
     }
 
@@ -114,6 +137,8 @@ impl Client {
     pub(crate) fn reset_when_closed(&self) {
         match &self.wire {
             Wire::H1(wire) => wire.reset_when_closed(),
+            // A stream says where it ends.
+            Wire::H2(_) => {}
         }
     }
 
@@ -121,6 +146,8 @@ impl Client {
     pub(crate) fn switch_to(&self, tunnel: Tunnel) {
         match &self.wire {
             Wire::H1(wire) => wire.switch_to(tunnel),
+            // No request over HTTP/2 asks for one (RFC 9113, section 8.6).
+            Wire::H2(_) => drop(tunnel),
         }
     }
 }

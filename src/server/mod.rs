@@ -6,6 +6,8 @@ pub(crate) mod clock;
 mod connection;
 mod grant;
 pub(crate) mod h1;
+pub(crate) mod h2;
+mod linger;
 pub(crate) mod listener;
 pub(crate) mod pace;
 pub(crate) mod spread;
@@ -36,6 +38,9 @@ use crate::socket::Socket;
 /// How long an idle connection is kept after a stop: long enough for a request that is on its way,
 /// which is answered with `Connection: close`. Closing at once would lose it.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The most that informational responses may hold back for one request.
+const MAX_HINTS: usize = 16 * 1024;
 
 /// What a worker's thread begins with.
 pub(crate) struct Seed {

@@ -128,6 +128,7 @@ mod tests {
             client_header_timeout: time,
             client_body_timeout: time,
             client_min_rate: 0,
+            http2_max_concurrent_streams: 1,
             keepalive_timeout: time,
             max_header_size: 1,
             shutdown_timeout: time,

@@ -6,26 +6,21 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
 
 use super::exchange::{self, End, Exchange};
+use super::head::PREFACE;
 use super::wire::Wire;
 use crate::pipeline::Answered;
-use crate::server::STOP_TIMEOUT;
 use crate::server::client::{self, Client, Peer};
 use crate::server::clock::Wait;
 use crate::server::worker::Worker;
+use crate::server::{STOP_TIMEOUT, linger};
 use crate::socket::Socket;
 
 /// How often it is looked whether a client that is owed a response is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long a connection that ends is read from, so that a client that is still sending gets to
-/// read the answer instead of a reset (RFC 9112, section 9.6).
-const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How much is read from a connection that ends.
-const LINGER_SIZE: usize = 4 * 1024 * 1024;
 
 /// A connection, and the client of its requests.
 pub(super) struct Connection {
@@ -52,6 +47,15 @@ impl Connection {
         deadlines.set(Wait::Request, timeout);
     }
 
+    /// The socket, and what has come and was not taken.
+    fn into_rest(self) -> Option<(Socket, Bytes)> {
+        let Self { client, wire } = self;
+        drop(client);
+        // Nobody else has it before the first request.
+        let wire = Rc::into_inner(wire)?;
+        Some((wire.socket.into_inner(), wire.input.into_inner().into_rest()))
+    }
+
     /// A request's head is complete.
     pub(super) fn begin(&self) {
         self.client.deadlines.clear(Wait::Request);
@@ -63,18 +67,6 @@ impl Connection {
         self.client.deadlines.clear(Wait::Look);
         self.client.deadlines.clear(Wait::Write);
         self.wire.rest();
-    }
-
-    /// Goes on with an upload while the client takes nothing of the response: no more of a response
-    /// is taken that cannot be written, and the request's body moves only when that is asked for. A
-    /// client that sends everything before it reads anything would wait for ever.
-    pub(super) fn drive_upload(&self, cx: &mut Context<'_>) {
-        if self.client.deadlines.is_set(Wait::Write)
-            && let Some(lease) = &mut *self.client.lease.borrow_mut()
-        {
-            // Whoever reads the response is told that it broke off.
-            let _ = lease.drive(cx);
-        }
     }
 
     /// Whether a client that is owed a response has left, or takes too long to read it. That it
@@ -101,35 +93,53 @@ impl Connection {
     }
 }
 
-/// Serves one connection until either side ends it.
-pub(in crate::server) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Peer) {
+/// What comes next over a connection.
+enum Next<'a, F> {
+    /// A request, or what cannot become one.
+    Exchange(Exchange<'a, F>),
+    /// The beginning of another version of HTTP.
+    Preface,
+    /// Nothing: neither side wants to go on.
+    None,
+}
+
+/// Serves one connection until either side ends it, or it turns out to be one of HTTP/2: then it
+/// comes back with what was read behind [`PREFACE`].
+pub(in crate::server) async fn serve(
+    worker: Rc<Worker>,
+    socket: Socket,
+    peer: Peer,
+) -> Option<(Socket, Bytes)> {
     let connection = Connection::new(worker, socket, peer);
     let mut first = true;
     let end = loop {
-        let Some(mut exchange) = next(&connection, first).await else { break End::Broken };
+        let mut exchange = match next(&connection, first).await {
+            Next::Exchange(exchange) => exchange,
+            Next::Preface => break None,
+            Next::None => break Some(End::Broken),
+        };
         let end = poll_fn(|cx| exchange.poll(cx)).await;
         if end != End::Next {
-            break end;
+            break Some(end);
         }
         first = false;
     };
     match end {
+        None => return connection.into_rest(),
         // Boxed, because every connection would be larger by them, and few need them for long.
-        End::Switched => Box::pin(tunnel(connection)).await,
-        End::Last => Box::pin(linger(&connection)).await,
-        End::Next => {}
-        End::Broken => {
+        Some(End::Switched) => Box::pin(tunnel(connection)).await,
+        Some(End::Last) => Box::pin(linger(&connection)).await,
+        Some(End::Next) => {}
+        Some(End::Broken) => {
             tracing::debug!(peer = ?connection.client.peer.address, "a client left or took too long")
         }
     }
+    None
 }
 
 /// Waits for the head of a request, the first of a connection or another, or for what cannot become
-/// one, and has it answered; none: neither side wants to go on.
-async fn next(
-    connection: &Connection,
-    first: bool,
-) -> Option<Exchange<'_, impl Future<Output = Answered>>> {
+/// one, and has it answered.
+async fn next(connection: &Connection, first: bool) -> Next<'_, impl Future<Output = Answered>> {
     // What was sent ahead is no idle connection.
     let Connection { client, wire } = connection;
     let mut begun = first || !wire.input.borrow().is_empty();
@@ -145,7 +155,15 @@ async fn next(
         let mut socket = wire.socket.borrow_mut();
         if let Poll::Ready(head) = input.poll_head(&mut socket, &client.worker, cx) {
             drop((input, socket));
-            return Poll::Ready(head.map(|head| exchange::begin(connection, head, cx)));
+            return Poll::Ready(match head {
+                None => Next::None,
+                // By prior knowledge; a client of TLS says so in the handshake (RFC 9113, section
+                // 3.3).
+                Some(Ok(head)) if first && head == PREFACE && !client.peer.is_secure() => {
+                    Next::Preface
+                }
+                Some(head) => Next::Exchange(exchange::begin(connection, head, cx)),
+            });
         }
         if !begun && !input.is_empty() {
             begun = true;
@@ -153,7 +171,7 @@ async fn next(
         }
         // Asked after the look: what came in time counts, however late it is looked at.
         if client.deadlines.passed(Wait::Request) {
-            return Poll::Ready(None);
+            return Poll::Ready(Next::None);
         }
         Poll::Pending
     })
@@ -189,25 +207,5 @@ async fn linger(Connection { client, wire }: &Connection) {
     if shut_down.await.is_err() {
         return;
     }
-    client.deadlines.set(Wait::Body, LINGER_TIMEOUT);
-    let mut left = LINGER_SIZE;
-    poll_fn(|cx| {
-        client.deadlines.watch(cx.waker());
-        let mut scratch = client.worker.scratch.borrow_mut();
-        loop {
-            let mut read = ReadBuf::new(&mut scratch);
-            let polled = Pin::new(&mut *wire.socket.borrow_mut()).poll_read(cx, &mut read);
-            if client.deadlines.passed(Wait::Body) {
-                return Poll::Ready(());
-            }
-            match polled {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) if (1..=left).contains(&read.filled().len()) => {
-                    left -= read.filled().len();
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-            }
-        }
-    })
-    .await;
+    linger::read(&wire.socket, &client.worker, &client.deadlines).await;
 }

@@ -195,7 +195,7 @@ impl Writing {
                 Poll::Ready(if goes_on { End::Next } else { End::Last })
             }
             Poll::Pending => {
-                connection.drive_upload(cx);
+                connection.client.drive_upload(cx);
                 if connection.poll_lost(cx) { Poll::Ready(End::Broken) } else { Poll::Pending }
             }
         }

@@ -10,14 +10,12 @@ use super::output::Output;
 use crate::fields::Fields;
 use crate::forward;
 use crate::http1::field_line;
+use crate::server::MAX_HINTS;
 use crate::server::clock::Deadlines;
 use crate::server::pace::Pace;
 use crate::server::tunnel::Tunnel;
 use crate::server::worker::Worker;
 use crate::socket::Socket;
-
-/// The most that informational responses may hold back for one request.
-const MAX_HINTS: usize = 16 * 1024;
 
 /// A connection of HTTP/1, shared by who reads a request's body and who writes the response.
 pub(crate) struct Wire {

@@ -30,7 +30,10 @@ use crate::reply::Cause;
 const MAX_TARGET: usize = u16::MAX as usize - 1;
 
 /// The longest body: many an origin keeps its length in 64 bits with a sign.
-const MAX_LENGTH: u64 = i64::MAX as u64;
+pub(crate) const MAX_LENGTH: u64 = i64::MAX as u64;
+
+/// What looks like a head, and begins a connection of HTTP/2 (RFC 9113, section 3.4).
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// Why a head is refused.
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl Search {
             _ => return Err(Cause::HeadTooLarge),
         }
         // Once only: a head that trickles is not parsed for each of its bytes.
-        if !std::mem::replace(&mut self.is_late, true) {
+        if !std::mem::replace(&mut self.is_late, true) && !PREFACE.starts_with(bytes) {
             could_begin(&bytes[self.start..])?;
         }
         Ok(None)
@@ -206,7 +209,8 @@ pub(crate) fn read_target(target: Bytes) -> Result<Uri, Cause> {
     Uri::from_maybe_shared(target).map_err(|_| Cause::BadRequest)
 }
 
-fn asks_to_continue(headers: &Fields) -> bool {
+/// Whether a client waits for `100 Continue`.
+pub(crate) fn asks_to_continue(headers: &Fields) -> bool {
     let asks = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     headers.get_all(&EXPECT).any(asks)
 }
