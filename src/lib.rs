@@ -7,8 +7,10 @@
 //! or answer it with a [`reply`]. Then `forward` sends it to an `upstream` and the `answer` back,
 //! or a `verdict` tells another proxy that it may go on; what they hand on is a [`head`] with its
 //! [`fields`]. [`keys`] and [`query`] are the pure parts of authentication, [`keystore`] is where
-//! files of keys are, [`limit`] counts; [`observe`] is what can be seen from outside.
+//! files of keys are, [`limit`] counts; [`observe`] is what can be seen from outside, and `admin`
+//! where the gate itself is asked.
 
+mod admin;
 mod answer;
 pub mod cli;
 pub mod config;
@@ -45,6 +47,7 @@ mod verdict;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::runtime::LocalOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -52,9 +55,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::cli::Failure;
 use crate::observe::access_log::Writer;
+use crate::observe::metrics::{Gate, Metrics};
 use crate::plan::connections::enough_for;
 use crate::plan::{ListenAddr, Plan};
-use crate::reload::{Readers, Source};
+use crate::reload::{Outcome, Readers, Source, Target};
 use crate::server::listener::{self, Sockets};
 use crate::server::spread::Spread;
 use crate::server::threads::{Thread, Threads};
@@ -62,17 +66,23 @@ use crate::server::worker::Delays;
 use crate::server::{Seed, start};
 use crate::upstream::tend;
 
-/// Serves until a signal says stop: the only place where things are wired together. `ready` is told
-/// the addresses that are listened on, before the first request is answered.
+/// Serves until a signal says stop: the only place where things are wired together. `lost` counts
+/// the messages that the log could not take; `ready` is told the addresses that are listened on,
+/// before the first request is answered.
 ///
 /// # Errors
 /// When an address cannot be bound, a thread cannot be started, or a second signal ends it at once.
-pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result<(), Failure> {
-    enough_for(plan.workers, plan.listen.len()).map_err(Failure::runtime)?;
+pub fn run(
+    plan: Plan,
+    source: Source,
+    lost: Arc<AtomicU64>,
+    ready: impl FnOnce(&[ListenAddr]),
+) -> Result<(), Failure> {
+    let told_at = plan.admin.as_ref().map_or(&[][..], |admin| &admin.listen);
+    enough_for(plan.workers, plan.listen.len(), told_at.len()).map_err(Failure::runtime)?;
     let Sockets { by_worker, addresses } =
-        listener::bind(&plan.listen, plan.workers).map_err(|(address, error)| {
-            Failure::runtime(format!("cannot listen on {address}: {error}"))
-        })?;
+        listener::bind(&plan.listen, plan.workers).map_err(cannot_listen)?;
+    let (admin, admin_addresses) = admin::bind(told_at).map_err(cannot_listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -83,6 +93,7 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
         by_worker.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let spread = Spread::new(inboxes, plan.server.max_connections);
     let delays = Arc::<Delays>::default();
+    let metrics = plan.admin.as_ref().map(|admin| Metrics::new(admin.counted_keys));
     let (plans, plan_receiver) = watch::channel(Arc::new(plan));
     let latest = plan_receiver.clone();
     let (stop, stop_receiver) = watch::channel(false);
@@ -98,20 +109,35 @@ pub fn run(plan: Plan, source: Source, ready: impl FnOnce(&[ListenAddr])) -> Res
             spread: Arc::clone(&spread),
             delays: Arc::clone(&delays),
             own: Arc::clone(&own),
+            metrics: metrics.clone(),
         };
         workers.push(start(seed, &writer).map_err(cannot_start)?);
     }
-    drop((plan_receiver, spread));
+    let (outcome, reloads) = watch::channel(Outcome::of_start());
     let signals = runtime.block_on(async { Signals::new() }).map_err(cannot_start)?;
+    if let Some(metrics) = metrics {
+        let lost = [("access", writer.lost()), ("messages", lost)];
+        let gate = Gate { metrics, plans: plan_receiver, spread, reloads, lost };
+        let state = admin::State { gate, stop: stop_receiver };
+        runtime.block_on(async { admin.serve(state) }).map_err(cannot_start)?;
+    }
     for address in &addresses {
         tracing::info!("listening on {address}");
     }
+    for address in &admin_addresses {
+        tracing::info!("telling health and metrics at {address}");
+    }
     ready(&addresses);
-    let ended = runtime.block_on(control((source, readers), plans, stop, signals, workers));
+    let target = Target { plans, outcome };
+    let ended = runtime.block_on(control((source, readers), target, stop, signals, workers));
     ended?;
     latest.borrow().note_used();
     writer.finish();
     Ok(())
+}
+
+fn cannot_listen((address, error): (ListenAddr, io::Error)) -> Failure {
+    Failure::runtime(format!("cannot listen on {address}: {error}"))
 }
 
 fn cannot_start(error: io::Error) -> Failure {
@@ -151,18 +177,18 @@ impl StopSignals {
 /// reads may take for ever.
 async fn control(
     (source, readers): (Source, Readers),
-    plans: watch::Sender<Arc<Plan>>,
+    target: Target,
     stop: watch::Sender<bool>,
     signals: Signals,
     workers: Vec<Thread>,
 ) -> Result<(), Failure> {
     let mut workers = Threads::watch(workers);
-    let tend = tend::run(plans.subscribe());
+    let tend = tend::run(target.plans.subscribe());
     let Signals { reload: hangups, stop: mut stops } = signals;
     tokio::select! {
         reason = workers.broken() => return Err(Failure::runtime(reason)),
         never = tend => match never {},
-        never = reload::run(source, readers, hangups, plans) => match never {},
+        never = reload::run(source, readers, hangups, target) => match never {},
         () = stops.recv() => {}
     }
     tracing::info!("stopping: answering what is in flight");

@@ -85,8 +85,10 @@ fn wait<'a>(
         let passed = match decided {
             Ok(ref admitted) => pass(client, &served, &head, body, admitted, &mut record).await,
             Err(reply) => {
-                // What strangers wait for must not keep others out.
+                // What strangers wait for must not keep others out. Who leaves meanwhile was
+                // refused all the same.
                 record.places.clear();
+                record.result = reply.cause.code();
                 Err(pause(reply, worker).await)
             }
         };
@@ -113,6 +115,7 @@ async fn pass(
     record: &mut Record,
 ) -> Result<(ResponseHead, Rest), Reply> {
     let (mut response, rest) = forward::send(client, served, head, body, admitted, record).await?;
+    record.answered_by(&served.plan.locations[admitted.cx.location].leads_to);
     // The plugins that let the request go on see the response, the last one first.
     for plugin in served.plan.locations[admitted.cx.location].plugins.iter().rev() {
         plugin.response(&mut response, &head.headers, &admitted.cx);
@@ -194,6 +197,7 @@ fn answer(
         identity(names).for_each(|(name, value)| response.headers.insert(name, value));
     }
     record.status = Some(response.status);
+    record.result = reply.cause.code();
     if head.method != Method::HEAD {
         record.add_bytes(body.len() as u64);
     }

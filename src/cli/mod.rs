@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod explain;
+pub mod healthcheck;
 pub mod init;
 pub mod keygen;
 pub mod keys;
@@ -49,6 +50,8 @@ pub enum Command {
     Keygen(keygen::Args),
     /// Add, list, rotate, revoke and verify the keys of a keys file
     Keys(keys::Args),
+    /// Ask a running gate whether it is ready, for a container: exit 0 or 1
+    Healthcheck(healthcheck::Args),
 }
 
 /// The standard streams.
@@ -122,6 +125,7 @@ pub fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failur
         Some(Command::Smoke(args)) => smoke::run(&args, console),
         Some(Command::Keygen(args)) => keygen::run(&args, out),
         Some(Command::Keys(args)) => keys::run(&args, console),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&args),
         Some(Command::Demo(args)) => demo::run(&args, out),
         Some(Command::Serve(args)) => serve::run(args),
         None => serve::run(arguments.serve),

@@ -34,6 +34,15 @@ pub struct Args {
         requires = "upstream"
     )]
     listen: Option<String>,
+    /// Where to tell health and metrics of the gate itself
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "KEYGATE_ADMIN",
+        hide_env_values = true,
+        requires = "upstream"
+    )]
+    admin: Option<String>,
     /// The header that carries the key [default: X-API-Key, and Authorization: Bearer]
     #[arg(
         long,
@@ -74,6 +83,7 @@ impl Args {
             self.upstream = value("KEYGATE_UPSTREAM");
         }
         self.listen = self.listen.or_else(|| value("KEYGATE_LISTEN"));
+        self.admin = self.admin.or_else(|| value("KEYGATE_ADMIN"));
         if self.header.is_none() && self.query.is_none() {
             self.header = value("KEYGATE_HEADER");
             self.query = value("KEYGATE_QUERY");
@@ -121,7 +131,7 @@ pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result
     for warning in &plan.warnings {
         tracing::warn!("{}", warning.to_string().trim_end());
     }
-    let ended = crate::run(plan, source, ready);
+    let ended = crate::run(plan, source, log.lost(), ready);
     log.finish();
     ended
 }
@@ -145,6 +155,7 @@ fn source_without_files(args: &Args, upstream: &str) -> Source {
     let options = Options {
         upstream: upstream.to_owned(),
         listen: args.listen.clone(),
+        admin: args.admin.clone(),
         header: args.header.clone(),
         query: args.query.clone(),
         open: args.open.clone(),

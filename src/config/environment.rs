@@ -90,7 +90,7 @@ impl Environment {
 const PREFIX: &str = "KEYGATE_";
 
 /// How they go on.
-const OWN: &[&str] = &["CONFIG", "HEADER", "LISTEN", "LOG", "OPEN", "QUERY", "UPSTREAM"];
+const OWN: &[&str] = &["ADMIN", "CONFIG", "HEADER", "LISTEN", "LOG", "OPEN", "QUERY", "UPSTREAM"];
 
 impl Environment {
     /// Variables that are almost one of keygate's own. Others are no mistake: Kubernetes sets

@@ -219,9 +219,10 @@ impl Loader<'_> {
                 self.config.server_origin = origin.clone();
             }
             Unit::Log => self.config.log = section.read_what_is_right().unwrap_or_default(),
-            Unit::Admin => section.fault(
-                Fault::new("`[admin]` is not built yet").help("leave the table out for now"),
-            ),
+            Unit::Admin => {
+                self.config.admin = Some(section.read_what_is_right().unwrap_or_default());
+                self.config.admin_origin = origin.clone();
+            }
             Unit::Key => section.fault(Fault::new("a record of a key stands in a keys file")),
             Unit::Upstream => self.config.upstreams.push(table(name, &origin, &mut section)),
             Unit::Location => self.config.locations.push(table(name, &origin, &mut section)),

@@ -48,6 +48,8 @@ pub(crate) fn files(path: &std::path::Path) -> Option<Vec<std::path::PathBuf>> {
 pub struct Config {
     /// `[server]`
     pub server: Server,
+    /// `[admin]`
+    pub admin: Option<Admin>,
     /// `[log]`
     pub log: Log,
     /// `[upstreams.NAME]`
@@ -57,6 +59,7 @@ pub struct Config {
     /// `[locations.NAME]`, in the order of the files.
     pub locations: Vec<Table<Location>>,
     pub(crate) server_origin: Origin,
+    pub(crate) admin_origin: Origin,
     pub(crate) sources: Sources,
     /// What was found to be wrong inside the tables.
     pub(crate) findings: Findings,
@@ -66,11 +69,13 @@ impl Config {
     fn empty(sources: Sources) -> Self {
         Self {
             server: Server::default(),
+            admin: None,
             log: Log::default(),
             upstreams: Vec::new(),
             plugins: Vec::new(),
             locations: Vec::new(),
             server_origin: Origin::default(),
+            admin_origin: Origin::default(),
             sources,
             findings: Findings::default(),
         }
@@ -194,6 +199,28 @@ impl Default for Server {
             max_header_size: HeadSize(MAX_HEADER_SIZE),
             shutdown_timeout: Period(SHUTDOWN_TIMEOUT),
         }
+    }
+}
+
+/// `[admin]`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Where health and metrics are told: an address or a list of them.
+    pub listen: Listen,
+    /// How many keys have their requests counted by their names; 0: none.
+    pub counted_keys: Count<0, 10_000>,
+}
+
+/// Prometheus's own port; loopback, because nobody is asked for a key there.
+const ADMIN_LISTEN: &str = "127.0.0.1:9090";
+
+/// As many series as a scraper does not notice; who has more keys says so.
+const COUNTED_KEYS: u32 = 100;
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: Listen::literal(ADMIN_LISTEN), counted_keys: Count::new(COUNTED_KEYS) }
     }
 }
 

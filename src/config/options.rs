@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::problem::{Fault, Problems};
 use super::source::{Findings, Origin, Sources};
 use super::types::{Period, Secret, Text};
-use super::{Config, Location, Plugin, Table, Upstream, files, suggest, types};
+use super::{Admin, Config, Location, Plugin, Table, Upstream, files, suggest, types};
 use crate::plan::{ListenAddr, UpstreamAddr};
 use crate::plugin::key_auth::{ErrorFormat, Errors, KeyAuthSettings, nowhere};
 
@@ -18,6 +18,8 @@ pub struct Options {
     pub upstream: String,
     /// Where to listen; absent: as in a file without `listen`.
     pub listen: Option<String>,
+    /// Where to tell health and metrics; absent: nowhere.
+    pub admin: Option<String>,
     /// The one header that carries the key.
     pub header: Option<String>,
     /// The one query parameter that carries the key.
@@ -61,6 +63,7 @@ impl Config {
         let plugin = if keys.is_empty() { None } else { start.plugin(options, keys) };
         let locations = start.locations(options, plugin.is_some());
         let listen = start.parse::<ListenAddr>("--listen", options.listen.as_deref());
+        let admin = start.parse::<ListenAddr>("--admin", options.admin.as_deref());
         let upstream = start.upstream(&options.upstream);
         let Start { sources, findings } = start;
         if findings.has_errors() {
@@ -75,6 +78,8 @@ impl Config {
         if let Some(listen) = listen {
             config.server.listen = Listen(vec![nowhere(listen)]);
         }
+        config.admin =
+            admin.map(|it| Admin { listen: Listen(vec![nowhere(it)]), ..Admin::default() });
         Ok(config)
     }
 }

@@ -55,7 +55,7 @@ impl Unit {
                 "max_header_size",
                 "shutdown_timeout",
             ],
-            Self::Admin => &["listen"],
+            Self::Admin => &["listen", "counted_keys"],
             Self::Log => &["format", "access"],
             Self::Upstream => &[
                 "addrs",
@@ -139,6 +139,7 @@ pub(super) fn is_shown(unit: Unit, way: &[&str]) -> bool {
 /// be a key.
 const BARE_FIELDS: &[&str] = &[
     "access",
+    "counted_keys",
     "created",
     "disabled",
     "expires",

@@ -1,5 +1,6 @@
 //! Keys: digests, the look-up, records, files of them, names, forms, what is doubtful; no I/O.
 
+pub mod census;
 pub mod digest;
 pub mod doubt;
 pub mod file;

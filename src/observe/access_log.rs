@@ -5,6 +5,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Method, StatusCode, Uri};
@@ -20,7 +22,10 @@ const BATCH_SIZE: usize = 32 * 1024;
 const BATCHES: usize = 256;
 
 /// The thread that writes.
-pub struct Writer(Sink);
+pub struct Writer {
+    sink: Sink,
+    lost: Arc<AtomicU64>,
+}
 
 impl Writer {
     /// Starts the thread.
@@ -31,13 +36,15 @@ impl Writer {
         let broken = |error: &io::Error| {
             tracing::warn!(%error, "cannot write the access log; lines are lost");
         };
-        Sink::start("access-log", BATCHES, sink, broken).map(Self)
+        let sink = Sink::start("access-log", BATCHES, sink, broken)?;
+        Ok(Self { sink, lost: Arc::default() })
     }
 
     /// One worker's end.
     pub(crate) fn log(&self, log: Log) -> AccessLog {
         AccessLog {
-            batches: self.0.lines(),
+            batches: self.sink.lines(),
+            lost: Arc::clone(&self.lost),
             log: Cell::new(log),
             lines: RefCell::default(),
             dropped: Cell::new(0),
@@ -45,9 +52,14 @@ impl Writer {
         }
     }
 
+    /// How many lines were lost, ever, of all workers.
+    pub(crate) fn lost(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.lost)
+    }
+
     /// Waits until everything that was handed over is written, for a while.
     pub fn finish(self) {
-        if !self.0.finish() {
+        if !self.sink.finish() {
             tracing::warn!("the access log takes nothing; its last lines are lost");
         }
     }
@@ -58,7 +70,9 @@ pub struct AccessLog {
     batches: Lines,
     log: Cell<Log>,
     lines: RefCell<Vec<u8>>,
+    /// Those that were lost since it was last said.
     dropped: Cell<u64>,
+    lost: Arc<AtomicU64>,
     stamp: RefCell<Stamp>,
 }
 
@@ -135,6 +149,7 @@ impl AccessLog {
             Err(batch) => {
                 let count = batch.iter().filter(|&&byte| byte == b'\n').count() as u64;
                 self.dropped.set(self.dropped.get() + count);
+                self.lost.fetch_add(count, Ordering::Relaxed);
             }
         }
     }

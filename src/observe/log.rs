@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -22,6 +23,7 @@ const MESSAGES: usize = 1024;
 pub struct Log {
     sink: Sink,
     shared: Arc<Shared>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Log {
@@ -33,7 +35,9 @@ impl Log {
         // Nobody can be told that the place where it would be told is broken.
         let sink = Sink::start("log", MESSAGES, io::stderr(), |_| {})?;
         let state = State { lines: Some(sink.lines()), lost: 0 };
-        let shared = Arc::new(Shared { format, state: Mutex::new(state) });
+        let lost = Arc::<AtomicU64>::default();
+        let shared = Shared { format, state: Mutex::new(state), lost: Arc::clone(&lost) };
+        let shared = Arc::new(shared);
         // The last word: the crate for HTTP/2 tells targets and values, which may hold a key.
         let level = format!("{},h2=off", level.unwrap_or_default());
         let filter = EnvFilter::builder()
@@ -52,7 +56,12 @@ impl Log {
             LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
         };
         panic::set_hook(Box::new(log_panic));
-        Ok(Self { sink, shared })
+        Ok(Self { sink, shared, lost })
+    }
+
+    /// How many messages could not be handed over, ever.
+    pub(crate) fn lost(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.lost)
     }
 
     /// Waits until everything that was logged is written, for a while.
@@ -77,6 +86,7 @@ fn told(payload: &dyn Any) -> &'static str {
 struct Shared {
     format: LogFormat,
     state: Mutex<State>,
+    lost: Arc<AtomicU64>,
 }
 
 struct State {
@@ -120,7 +130,10 @@ impl Write for &Shared {
         batch.extend_from_slice(message);
         state.lost = match lines.offer(batch) {
             Ok(()) => 0,
-            Err(_) => state.lost + 1,
+            Err(_) => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                state.lost + 1
+            }
         };
         Ok(message.len())
     }

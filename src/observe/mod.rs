@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod log;
+pub(crate) mod metrics;
 pub(crate) mod record;
 pub(crate) mod request_id;
 pub(crate) mod seldom;

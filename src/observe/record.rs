@@ -8,12 +8,15 @@ use std::time::Instant;
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use super::access_log::Line;
+use super::metrics::Ended;
 use super::request_id::RequestId;
 use crate::decide::Witness;
 use crate::head::RequestHead;
 use crate::limit::places::Place;
 use crate::pipeline::Processing;
+use crate::plan::Destination;
 use crate::plugin::{Authenticated, Cx, Names};
+use crate::reply::Code;
 use crate::server::worker::{Served, Worker};
 
 /// The status of a request whose client left before it was answered, as nginx writes it.
@@ -38,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) answered: Option<Instant>,
     /// The status that was answered; none while there is no answer.
     pub(crate) status: Option<StatusCode>,
+    /// What came of it so far.
+    pub(crate) result: Code,
     /// The request's place among those of its location.
     pub(crate) processing: Option<Processing>,
     /// The places that it holds beside that one.
@@ -66,6 +71,7 @@ impl Record {
             sent: None,
             answered: None,
             status: None,
+            result: Code::Allowed,
             processing: None,
             places: Vec::new(),
             bytes: 0,
@@ -87,6 +93,15 @@ impl Record {
         self.served.plan.names(self.location?, self.key?)
     }
 
+    /// An upstream has begun to answer.
+    pub(crate) fn answered_by(&self, destination: &Destination) {
+        if let Some(tally) = &self.served.tally
+            && let (Destination::Upstream(upstream), Some(sent)) = (destination, self.sent)
+        {
+            tally.answered(*upstream, sent.elapsed());
+        }
+    }
+
     /// Counts bytes of the response's body.
     pub(crate) fn add_bytes(&mut self, count: u64) {
         self.bytes += count;
@@ -104,6 +119,9 @@ impl Witness for Record {
 
     fn located(&mut self, location: usize) {
         self.location = Some(location);
+        if let Some(tally) = &self.served.tally {
+            tally.located(location);
+        }
     }
 
     fn decided(&mut self, cx: &mut Cx) {
@@ -119,13 +137,24 @@ impl Drop for Record {
         let whole = ended.duration_since(self.begun);
         let names = self.names();
         let gone = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default();
+        let status = self.status.unwrap_or(gone);
+        if let Some(tally) = &self.served.tally {
+            tally.ended(&Ended {
+                location: self.location,
+                method: self.request.as_ref().map(|(method, _)| method),
+                status,
+                result: self.result,
+                time: whole,
+                key: self.key.zip(names),
+            });
+        }
         self.worker.access_log.write(
             self.worker.clock.wall_at(ended),
             &Line {
                 client: self.client.as_ref(),
                 request: self.request.as_ref(),
                 masked: &self.served.plan.credential_names,
-                status: self.status.unwrap_or(gone),
+                status,
                 bytes: self.bytes,
                 keygate: whole.saturating_sub(upstream.unwrap_or_default()),
                 upstream,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::{Location, Log, NamedPlugin, Plan, ServerLimits, TrustedProxies, Upstream};
-use crate::config::address::Trusted;
+use super::{Admin, Location, Log, NamedPlugin, Plan, ServerLimits, TrustedProxies, Upstream};
+use crate::config::address::{Listen, Trusted};
 use crate::config::problem::{Fault, Problem, Problems, Severity};
 use crate::config::source::{Findings, Origin};
 use crate::config::{self, Config, Table};
@@ -36,6 +36,7 @@ pub fn compile(config: &Config, previous: Option<&Plan>) -> Result<Plan, Problem
         .collect();
     compiler.whole(&plugins, &compiled);
     let server = compiler.server();
+    let admin = compiler.admin();
     let problems = config.sources.problems(&compiler.findings);
     if compiler.findings.has_errors() {
         return Err(Problems(problems));
@@ -43,12 +44,12 @@ pub fn compile(config: &Config, previous: Option<&Plan>) -> Result<Plan, Problem
     let warnings = problems.into_iter().filter(|p| p.severity == Severity::Warning).collect();
     let upstreams = upstreams.into_iter().flatten().collect();
     let (routes, locations) = compiled.into_iter().flatten().unzip();
-    Ok(plan(config, server, Router::new(routes), locations, upstreams, plugins, warnings))
+    Ok(plan(config, (server, admin), Router::new(routes), locations, upstreams, plugins, warnings))
 }
 
 fn plan(
     config: &Config,
-    server: ServerLimits,
+    (server, admin): (ServerLimits, Option<Admin>),
     router: Router,
     locations: Vec<Location>,
     upstreams: Vec<Arc<Upstream>>,
@@ -79,6 +80,7 @@ fn plan(
         listen: config.server.listen.0.iter().map(|address| address.get_ref().clone()).collect(),
         workers: workers(config),
         server,
+        admin,
         trusted: trusted(config),
         log: Log { format: config.log.format, access: config.log.access },
         router,
@@ -231,12 +233,8 @@ impl Compiler<'_> {
     fn server(&mut self) -> ServerLimits {
         let server = &self.config.server;
         let origin = &self.config.server_origin;
-        for (index, address) in server.listen.0.iter().enumerate() {
-            let earlier = &server.listen.0[..index];
-            if earlier.iter().any(|other| other.get_ref() == address.get_ref()) {
-                let fault = Fault::at(address.span(), "this address is there twice");
-                self.findings.fault_in(origin, fault);
-            }
+        for fault in twice(&server.listen) {
+            self.findings.fault_in(origin, fault);
         }
         ServerLimits {
             max_connections: self.max_connections(),
@@ -253,7 +251,8 @@ impl Compiler<'_> {
 
     fn max_connections(&mut self) -> usize {
         let written = &self.config.server.max_connections;
-        let allowed = super::connections::allowed();
+        let admin_listeners = self.config.admin.as_ref().map_or(0, |admin| admin.listen.0.len());
+        let allowed = super::connections::allowed(admin_listeners);
         let number = match written.get_ref().number() as usize {
             0 => allowed,
             number => number,
@@ -265,6 +264,14 @@ impl Compiler<'_> {
         }
         number
     }
+}
+
+/// The addresses of a list that stand there before.
+pub(super) fn twice(listen: &Listen) -> impl Iterator<Item = Fault> {
+    listen.0.iter().enumerate().filter_map(|(index, address)| {
+        let is_known = listen.0[..index].iter().any(|it| it.get_ref() == address.get_ref());
+        is_known.then(|| Fault::at(address.span(), "this address is there twice"))
+    })
 }
 
 /// What is doubtful about so many connections, where so many are allowed.

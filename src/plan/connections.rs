@@ -2,11 +2,16 @@
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::admin::MAX_CONNECTIONS;
+
 /// Descriptors that are no connections: listeners, log, epoll, resolver, the configuration.
 const RESERVE: u64 = 64;
 
 /// A proxied request holds two: its client's and its upstream's.
 const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+
+/// What is open for a while when metrics are asked for: a file of the kernel's, and a folder.
+const WHILE_ANSWERING: usize = 2;
 
 /// With an unlimited or a very large limit memory ends first.
 const MOST: u64 = 500_000;
@@ -19,9 +24,16 @@ const FEWEST: u64 = 16;
 /// several times as many.
 pub(super) const FEW: usize = 100;
 
-/// The number of connections that the soft limit of this process allows.
-pub(super) fn allowed() -> usize {
-    from_limit(getrlimit(Resource::Nofile).current)
+/// The number of connections that the soft limit of this process allows, where health and metrics
+/// are told at so many addresses.
+pub(super) fn allowed(admin_listeners: usize) -> usize {
+    from_limit(getrlimit(Resource::Nofile).current, of_admin(admin_listeners))
+}
+
+/// The descriptors of so many listeners that tell health and metrics, and of who asks there.
+fn of_admin(listeners: usize) -> u64 {
+    let connections = if listeners == 0 { 0 } else { MAX_CONNECTIONS + WHILE_ANSWERING };
+    (listeners + connections) as u64
 }
 
 /// Descriptors that are open before there is a worker, generously: standard streams, signals, the
@@ -35,8 +47,13 @@ const PER_WORKER: u64 = 5;
 ///
 /// # Errors
 /// What is wrong and what to do about it.
-pub(crate) fn enough_for(workers: usize, listeners: usize) -> Result<(), String> {
-    let needed = TO_START + workers as u64 * (PER_WORKER + listeners as u64);
+pub(crate) fn enough_for(
+    workers: usize,
+    listeners: usize,
+    admin_listeners: usize,
+) -> Result<(), String> {
+    let workers_own = workers as u64 * (PER_WORKER + listeners as u64);
+    let needed = TO_START + workers_own + of_admin(admin_listeners);
     match getrlimit(Resource::Nofile).current {
         Some(limit) if limit < needed => Err(format!(
             "the file-descriptor limit of {limit} is too low for {workers} workers: raise it to \
@@ -46,9 +63,9 @@ pub(crate) fn enough_for(workers: usize, listeners: usize) -> Result<(), String>
     }
 }
 
-fn from_limit(descriptors: Option<u64>) -> usize {
+fn from_limit(descriptors: Option<u64>, others: u64) -> usize {
     let connections = descriptors.map_or(MOST, |limit| {
-        (limit.saturating_sub(RESERVE) / DESCRIPTORS_PER_CONNECTION).clamp(FEWEST, MOST)
+        (limit.saturating_sub(RESERVE + others) / DESCRIPTORS_PER_CONNECTION).clamp(FEWEST, MOST)
     });
     usize::try_from(connections).expect("half a million fits")
 }
@@ -59,9 +76,10 @@ mod tests {
 
     #[test]
     fn two_descriptors_a_connection_and_a_reserve() {
-        assert_eq!(from_limit(Some(1024)), 480);
-        assert_eq!(from_limit(Some(0)), 16);
-        assert_eq!(from_limit(Some(u64::MAX)), 500_000);
-        assert_eq!(from_limit(None), 500_000);
+        assert_eq!(from_limit(Some(1024), 0), 480);
+        assert_eq!(from_limit(Some(1024), 20), 470);
+        assert_eq!(from_limit(Some(0), 20), 16);
+        assert_eq!(from_limit(Some(u64::MAX), 20), 500_000);
+        assert_eq!(from_limit(None, 20), 500_000);
     }
 }

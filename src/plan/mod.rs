@@ -1,6 +1,7 @@
 //! What the gate does: immutable, compiled from a [`Config`](crate::config::Config). Names become
 //! references here, and nowhere later.
 
+mod admin;
 mod compile;
 pub(crate) mod connections;
 mod destination;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub workers: usize,
     /// Limits and timeouts of client connections.
     pub server: ServerLimits,
+    /// Where health and metrics are told, and what is counted; a reload cannot change it.
+    pub admin: Option<Admin>,
     /// Whose `X-Forwarded-*` are believed.
     pub trusted: TrustedProxies,
     /// What is logged, and how.
@@ -95,6 +98,9 @@ impl Plan {
         if self.server.written_max_connections != other.server.written_max_connections {
             fields.push("max_connections");
         }
+        if self.admin != other.admin {
+            fields.push("[admin]");
+        }
         if self.log.format != other.log.format {
             fields.push("format");
         }
@@ -121,6 +127,26 @@ pub enum ListenAddr {
 }
 
 impl ListenAddr {
+    /// Whether who connects to one of the two could arrive at the other.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) if one.port() == other.port() && one.port() > 0 => {
+                let same = one.ip() == other.ip();
+                same || one.ip().is_unspecified() || other.ip().is_unspecified()
+            }
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            _ => false,
+        }
+    }
+
+    /// Whether nobody on another machine can connect to it.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+
     /// Whether who connects to this target certainly arrives here. Of names only `localhost` is
     /// known: what others mean is seen when they are connected to.
     fn is_reached_by(&self, target: &Target) -> bool {
@@ -163,6 +189,15 @@ pub struct ServerLimits {
     pub max_header_size: usize,
     /// How long requests in flight may go on after a stop.
     pub shutdown_timeout: Duration,
+}
+
+/// What is told of the gate itself, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it is told; nobody is asked for a key there.
+    pub listen: Vec<ListenAddr>,
+    /// How many keys have their requests counted by their names.
+    pub counted_keys: usize,
 }
 
 /// Whose `X-Forwarded-*` are believed.

@@ -1,6 +1,5 @@
 //! What is allowed but probably not meant.
 
-use super::ListenAddr;
 use super::compile::Compiler;
 use super::location::{hosts, methods};
 use crate::config::address::Trusted;
@@ -69,10 +68,7 @@ impl Compiler<'_> {
     /// Finds keys in the query that come from other machines: keygate does not speak TLS.
     fn unencrypted(&mut self, plugins: &[Option<Built>]) {
         let listen = self.config.server.listen.0.iter().map(|address| address.get_ref());
-        let mut remote = listen.filter(|address| match address {
-            ListenAddr::Tcp(address) => !address.ip().is_loopback(),
-            ListenAddr::Unix(_) => false,
-        });
+        let mut remote = listen.filter(|address| !address.is_local());
         let Some(address) = remote.next() else { return };
         let in_query = |built: &Built| !built.credentials.parameters.is_empty();
         for (table, built) in self.config.plugins.iter().zip(plugins) {

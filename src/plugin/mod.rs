@@ -22,6 +22,7 @@ use crate::config::load::Section;
 use crate::config::problem::{Fault, Problem};
 use crate::fields::Fields;
 use crate::head::{RequestHead, ResponseHead};
+use crate::keys::census::Census;
 use crate::keys::digest::Digest;
 use crate::limit::places::Place;
 use crate::limit::report::Report;
@@ -75,6 +76,11 @@ pub trait Plugin: Any + Send + Sync {
 
     /// Writes down when keys were used.
     fn note_used(&self) {}
+
+    /// How many keys it knows in which state; none if it is about no keys.
+    fn census(&self, _now: SystemTime) -> Option<Census> {
+        None
+    }
 
     /// The names of a key that this plugin found to be valid, by its position; none if it has none.
     fn names(&self, _position: usize) -> Option<Names<'_>> {

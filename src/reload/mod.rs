@@ -1,6 +1,7 @@
 //! When to load the configuration again; a good one takes the place of the old in one step, a wrong
 //! one changes nothing.
 
+mod outcome;
 mod reader;
 mod watch;
 
@@ -15,6 +16,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch::Sender;
 use tokio::time::{interval_at, sleep, sleep_until};
 
+pub(crate) use self::outcome::{Outcome, Target};
 use self::reader::Reader;
 pub(crate) use self::reader::Readers;
 use self::watch::Watch;
@@ -59,7 +61,7 @@ pub(crate) async fn run(
     source: Source,
     readers: Readers,
     mut hangups: Signal,
-    plans: Sender<Arc<Plan>>,
+    to: Target,
 ) -> Infallible {
     let Source { load, mut watch } = source;
     let Readers { files: reader, commands } = readers;
@@ -71,17 +73,17 @@ pub(crate) async fn run(
     loop {
         // What the plan names is watched only now, and may have changed since it was read.
         while let Some(watch) = &mut watch
-            && watch.follow(plans.borrow().files())
+            && watch.follow(to.plans.borrow().files())
         {
             watch.begin_again(&reader).await;
-            reload(&load, &reader, &plans, Wanted::News).await;
+            reload(&load, &reader, &to, Wanted::News).await;
         }
         let readers = (&reader, &commands);
-        wait(&mut hangups, watch.as_ref(), &load, readers, &plans, &mut asking).await;
+        wait(&mut hangups, watch.as_ref(), &load, readers, &to, &mut asking).await;
         if let Some(watch) = &mut watch {
             watch.begin_again(&reader).await;
         }
-        reload(&load, &reader, &plans, Wanted::All).await;
+        reload(&load, &reader, &to, Wanted::All).await;
     }
 }
 
@@ -95,27 +97,29 @@ async fn wait<'a>(
     watch: Option<&Watch>,
     load: &Arc<Load>,
     (reader, commands): (&Reader, &'a Reader),
-    plans: &Sender<Arc<Plan>>,
+    to: &Target,
     asking: &mut Asking<'a>,
 ) {
     // What was noticed is lost with the future: keys that are due again and again must not end it.
     let mut changed = pin!(changed(watch, reader));
     let mut note = interval_at((Instant::now() + NOTE_INTERVAL).into(), NOTE_INTERVAL);
     loop {
-        let due = if asking.is_none() { plans.borrow().due() } else { None };
+        let due = if asking.is_none() { to.plans.borrow().due() } else { None };
         tokio::select! {
             _ = hangups.recv() => {
-                plans.borrow().expire();
+                to.plans.borrow().expire();
                 return;
             }
             () = &mut changed => return,
-            () = until(due) => *asking = Some(Box::pin(ask(commands, Arc::clone(&plans.borrow())))),
+            () = until(due) => {
+                *asking = Some(Box::pin(ask(commands, Arc::clone(&to.plans.borrow()))));
+            }
             () = answered(asking) => {
                 *asking = None;
-                reload(load, reader, plans, Wanted::News).await;
+                reload(load, reader, to, Wanted::News).await;
             }
             _ = note.tick() => {
-                let plan = Arc::clone(&plans.borrow());
+                let plan = Arc::clone(&to.plans.borrow());
                 reader.run(move || plan.note_used()).await;
             }
         }
@@ -168,8 +172,19 @@ struct Reloaded {
     problems: Option<String>,
 }
 
-/// Loads a plan and lets it serve from the next request on, or logs why not.
-async fn reload(load: &Arc<Load>, reader: &Reader, plans: &Sender<Arc<Plan>>, wanted: Wanted) {
+/// Loads a plan and lets it serve from the next request on, and notes what came of it.
+async fn reload(load: &Arc<Load>, reader: &Reader, to: &Target, wanted: Wanted) {
+    let whole = swap(load, reader, &to.plans, wanted).await;
+    to.outcome.send_modify(|outcome| outcome.note(wanted, whole));
+}
+
+/// Lets a plan serve, or logs why not; says whether nothing was wrong.
+async fn swap(
+    load: &Arc<Load>,
+    reader: &Reader,
+    plans: &Sender<Arc<Plan>>,
+    wanted: Wanted,
+) -> bool {
     let current = Arc::clone(&plans.borrow());
     let load = Arc::clone(load);
     let loaded = reader.run(move || {
@@ -181,13 +196,14 @@ async fn reload(load: &Arc<Load>, reader: &Reader, plans: &Sender<Arc<Plan>>, wa
         }
     });
     let Some(Reloaded { plan, problems }) = loaded.await else {
-        return tracing::error!("the configuration was not reloaded");
+        tracing::error!("the configuration was not reloaded");
+        return false;
     };
     let whole = problems.is_none();
     if let Some(problems) = problems {
         tracing::error!("the configuration was not reloaded, the old one stays:\n{problems}");
     }
-    let Some(plan) = plan else { return };
+    let Some(plan) = plan else { return whole };
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
@@ -197,6 +213,7 @@ async fn reload(load: &Arc<Load>, reader: &Reader, plans: &Sender<Arc<Plan>>, wa
         (Wanted::All, true) => tracing::info!(locations, "reloaded the configuration"),
         _ => tracing::info!("reloaded the keys"),
     }
+    whole
 }
 
 /// Loads everything. Where that is wrong the old configuration stays, but not with keys that have

@@ -102,21 +102,24 @@ impl Cause {
     }
 
     /// What a program reads.
-    pub(super) fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> Code {
         match self {
-            Self::BadRequest | Self::MethodNotAllowed | Self::RequestTimeout => "bad_request",
-            Self::NotFound => "not_found",
-            Self::MissingKey => "missing_api_key",
-            Self::InvalidKey => "invalid_api_key",
-            Self::KeyNotAllowed => "key_not_allowed",
-            Self::AddressNotAllowed => "address_not_allowed",
-            Self::Preflight | Self::Leave(_) => "",
-            Self::RateLimited(_) | Self::TooManyAtOnce | Self::Overloaded => "rate_limited",
-            Self::QuotaExceeded(_) => "quota_exceeded",
-            Self::PayloadTooLarge | Self::HeadTooLarge | Self::TargetTooLong => "payload_too_large",
-            Self::BadGateway => "bad_gateway",
-            Self::UpstreamTimeout => "upstream_timeout",
-            Self::NoHealthyUpstream => "no_healthy_upstream",
+            Self::BadRequest | Self::MethodNotAllowed | Self::RequestTimeout => Code::BadRequest,
+            Self::NotFound => Code::NotFound,
+            Self::MissingKey => Code::MissingApiKey,
+            Self::InvalidKey => Code::InvalidApiKey,
+            Self::KeyNotAllowed => Code::KeyNotAllowed,
+            Self::AddressNotAllowed => Code::AddressNotAllowed,
+            Self::Preflight => Code::Preflight,
+            Self::Leave(_) => Code::Allowed,
+            Self::RateLimited(_) | Self::TooManyAtOnce | Self::Overloaded => Code::RateLimited,
+            Self::QuotaExceeded(_) => Code::QuotaExceeded,
+            Self::PayloadTooLarge | Self::HeadTooLarge | Self::TargetTooLong => {
+                Code::PayloadTooLarge
+            }
+            Self::BadGateway => Code::BadGateway,
+            Self::UpstreamTimeout => Code::UpstreamTimeout,
+            Self::NoHealthyUpstream => Code::NoHealthyUpstream,
         }
     }
 
@@ -149,6 +152,66 @@ impl Cause {
             Self::UpstreamTimeout | Self::RequestTimeout => "4",
             Self::BadRequest => "3",
             Self::Overloaded | Self::BadGateway | Self::NoHealthyUpstream => "14",
+        }
+    }
+}
+
+/// What programs are told of a request, in the bodies of errors and in metrics: one of a few words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each says what it is: it is the word that is written")]
+pub enum Code {
+    Allowed,
+    BadRequest,
+    NotFound,
+    MissingApiKey,
+    InvalidApiKey,
+    KeyNotAllowed,
+    AddressNotAllowed,
+    Preflight,
+    RateLimited,
+    QuotaExceeded,
+    PayloadTooLarge,
+    BadGateway,
+    UpstreamTimeout,
+    NoHealthyUpstream,
+}
+
+impl Code {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Allowed,
+        Self::BadRequest,
+        Self::NotFound,
+        Self::MissingApiKey,
+        Self::InvalidApiKey,
+        Self::KeyNotAllowed,
+        Self::AddressNotAllowed,
+        Self::Preflight,
+        Self::RateLimited,
+        Self::QuotaExceeded,
+        Self::PayloadTooLarge,
+        Self::BadGateway,
+        Self::UpstreamTimeout,
+        Self::NoHealthyUpstream,
+    ];
+
+    /// The word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::BadRequest => "bad_request",
+            Self::NotFound => "not_found",
+            Self::MissingApiKey => "missing_api_key",
+            Self::InvalidApiKey => "invalid_api_key",
+            Self::KeyNotAllowed => "key_not_allowed",
+            Self::AddressNotAllowed => "address_not_allowed",
+            Self::Preflight => "preflight",
+            Self::RateLimited => "rate_limited",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::BadGateway => "bad_gateway",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
         }
     }
 }

@@ -12,7 +12,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-pub use self::cause::Cause;
+pub use self::cause::{Cause, Code};
 use crate::fields::Fields;
 use crate::head::ResponseHead;
 use crate::headers;
@@ -201,7 +201,7 @@ impl Reply {
                 message: sentence,
                 kind: self.cause.kind(),
                 param: (),
-                code: self.cause.code(),
+                code: self.cause.code().as_str(),
             },
             request_id: asked.request_id.to_str().unwrap_or_default(),
             problem: problem.then(|| ProblemMembers {

@@ -195,6 +195,7 @@ impl Listener {
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) if is_out_of_descriptors(&error) && taker.free_a_descriptor() => {}
                 Err(error) => {
+                    spread.failed();
                     trouble.say(|before| {
                         tracing::error!(%error, before, "cannot accept connections; trying again");
                     });

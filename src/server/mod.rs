@@ -32,6 +32,7 @@ use self::spread::{Accepted, Spread, Taker};
 use self::threads::Thread;
 use self::worker::{Delays, Worker};
 use crate::observe::access_log::Writer;
+use crate::observe::metrics::Metrics;
 use crate::plan::{ListenAddr, Plan};
 use crate::socket::Socket;
 
@@ -60,6 +61,8 @@ pub(crate) struct Seed {
     pub(crate) delays: Arc<Delays>,
     /// Where the gate listens.
     pub(crate) own: Arc<[ListenAddr]>,
+    /// What requests are counted by, if anybody can ask.
+    pub(crate) metrics: Option<Arc<Metrics>>,
 }
 
 /// Starts a worker's thread.
@@ -73,8 +76,9 @@ pub(crate) fn start(seed: Seed, writer: &Writer) -> io::Result<Thread> {
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let plan = Arc::clone(&seed.plans.borrow());
+        let meter = seed.metrics.as_ref().map(|metrics| metrics.meter());
         let (delays, own) = (Arc::clone(&seed.delays), Arc::clone(&seed.own));
-        let worker = Worker::new(plan, access_log, delays, own);
+        let worker = Worker::new(plan, access_log, delays, own, meter);
         runtime.block_on(work(worker, seed))
     })
 }

@@ -43,6 +43,25 @@ struct Loads {
     by_worker: Vec<usize>,
     /// The worker that was given the latest connection.
     latest: usize,
+    /// How many connections were given to anybody, ever.
+    accepted: u64,
+    /// How many were ended to make room.
+    evicted: u64,
+    /// How often none could be accepted.
+    errors: u64,
+}
+
+/// What can be told of the connections of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// How many there are.
+    pub(crate) open: usize,
+    /// How many there were, ever.
+    pub(crate) accepted: u64,
+    /// How many were ended to make room for others.
+    pub(crate) evicted: u64,
+    /// How often none could be accepted.
+    pub(crate) errors: u64,
 }
 
 impl Loads {
@@ -57,7 +76,13 @@ impl Loads {
         let in_turn = (1..=workers).map(|turn| (self.latest + turn) % workers);
         self.latest = in_turn.min_by_key(|&worker| self.by_worker[worker]).unwrap_or_default();
         self.by_worker[self.latest] += 1;
+        self.accepted += 1;
         self.latest
+    }
+
+    /// For so many workers, without a connection.
+    fn new(workers: usize) -> Self {
+        Self { by_worker: vec![0; workers], latest: 0, accepted: 0, evicted: 0, errors: 0 }
     }
 }
 
@@ -87,7 +112,7 @@ impl Spread {
         inboxes: Vec<mpsc::UnboundedSender<Accepted>>,
         max_connections: usize,
     ) -> Arc<Self> {
-        let loads = Mutex::new(Loads { by_worker: vec![0; inboxes.len()], latest: 0 });
+        let loads = Mutex::new(Loads::new(inboxes.len()));
         let capacity = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         Arc::new(Self { loads, inboxes, capacity })
     }
@@ -114,6 +139,18 @@ impl Spread {
         self.loads().by_worker.iter().sum()
     }
 
+    /// What can be told of them.
+    pub(crate) fn counts(&self) -> Counts {
+        let loads = self.loads();
+        let Loads { accepted, evicted, errors, .. } = *loads;
+        Counts { open: loads.by_worker.iter().sum(), accepted, evicted, errors }
+    }
+
+    /// No connection could be accepted.
+    pub(crate) fn failed(&self) {
+        self.loads().errors += 1;
+    }
+
     /// Gives a connection to its worker: the one that asks serves it by `taker`, any other finds it
     /// in its inbox.
     ///
@@ -136,7 +173,9 @@ impl Spread {
 
     async fn wait_for_permit(self: &Arc<Self>, taker: &impl Taker) -> OwnedSemaphorePermit {
         loop {
-            taker.end_longest_wait();
+            if taker.end_longest_wait() {
+                self.loads().evicted += 1;
+            }
             let permit = Arc::clone(&self.capacity).acquire_owned();
             match tokio::time::timeout(LOOK_AGAIN, permit).await {
                 Ok(Ok(permit)) => return permit,
@@ -154,7 +193,8 @@ mod tests {
 
     #[track_caller]
     fn check(by_worker: &[usize], latest: usize, expected: &[usize]) {
-        let mut loads = Loads { by_worker: by_worker.to_vec(), latest };
+        let by_worker = by_worker.to_vec();
+        let mut loads = Loads { by_worker, latest, ..Loads::new(0) };
         let given: Vec<_> = expected.iter().map(|_| loads.take()).collect();
         assert_eq!(given, expected);
     }

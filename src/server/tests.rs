@@ -70,6 +70,7 @@ fn run(plan: Plan) -> Running {
         spread: Spread::new(inboxes, 100),
         delays: Arc::<Delays>::default(),
         own: addresses.as_slice().into(),
+        metrics: None,
     };
     let writer = Writer::start(std::io::sink()).expect("a thread");
     let thread = start(seed, &writer).expect("a thread");

@@ -12,6 +12,7 @@ use http::HeaderValue;
 use super::clock::Clock;
 use crate::http1::stock::Stock;
 use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::{Meter, Tally};
 use crate::observe::request_id::RequestId;
 use crate::plan::{ListenAddr, Plan};
 use crate::socket::is_out_of_descriptors;
@@ -24,11 +25,18 @@ pub(crate) struct Served {
     pub(crate) plan: Arc<Plan>,
     /// This worker's connections, an entry for each of [`Plan::upstreams`].
     pub(crate) pools: Vec<Rc<Pool>>,
+    /// What its requests are counted by, if anybody can ask.
+    pub(crate) tally: Option<Tally>,
 }
 
 impl Served {
     /// Takes over the pools of upstreams that the new plan has unchanged.
-    fn new(plan: Arc<Plan>, own: &Arc<[ListenAddr]>, previous: Option<&Self>) -> Self {
+    fn new(
+        plan: Arc<Plan>,
+        own: &Arc<[ListenAddr]>,
+        meter: Option<&Rc<Meter>>,
+        previous: Option<&Self>,
+    ) -> Self {
         let pools = plan
             .upstreams
             .iter()
@@ -40,7 +48,8 @@ impl Served {
                     .map_or_else(|| Pool::new(Arc::clone(upstream), Arc::clone(own)), Rc::clone)
             })
             .collect();
-        Self { plan, pools }
+        let tally = meter.map(|meter| meter.tally(&plan));
+        Self { plan, pools, tally }
     }
 
     /// A connection to an upstream for one request. While there is no descriptor left for it, idle
@@ -115,6 +124,8 @@ pub(crate) struct Worker {
     pub(crate) access_log: AccessLog,
     /// The count of delayed answers, shared by all workers.
     pub(crate) delays: Arc<Delays>,
+    /// What counts its requests, if anybody can ask.
+    meter: Option<Rc<Meter>>,
     /// Where the gate listens.
     own: Arc<[ListenAddr]>,
     /// What heads are read into.
@@ -139,13 +150,16 @@ impl Worker {
         access_log: AccessLog,
         delays: Arc<Delays>,
         own: Arc<[ListenAddr]>,
+        meter: Option<Meter>,
     ) -> Rc<Self> {
+        let meter = meter.map(Rc::new);
         Rc::new(Self {
             clock: Clock::new(),
             access_log,
             delays,
             grants: Rc::default(),
-            served: RefCell::new(Rc::new(Served::new(plan, &own, None))),
+            served: RefCell::new(Rc::new(Served::new(plan, &own, meter.as_ref(), None))),
+            meter,
             own,
             random: RefCell::new(fastrand::Rng::new()),
             date: RefCell::new((UNIX_EPOCH, EPOCH)),
@@ -165,7 +179,7 @@ impl Worker {
     /// Serves another plan from the next request on.
     pub(crate) fn swap(&self, plan: Arc<Plan>) {
         self.access_log.set_format(plan.log);
-        let next = Rc::new(Served::new(plan, &self.own, Some(&self.served())));
+        let next = Rc::new(Served::new(plan, &self.own, self.meter.as_ref(), Some(&self.served())));
         *self.served.borrow_mut() = next;
         if Rc::strong_count(&self.grants) > 1 {
             self.clock.wake_all();

@@ -72,14 +72,19 @@ fn there_is_one_way_in() {
         holders(&code, "pipeline::handle("),
         ["server/h1/exchange.rs", "server/h2/stream.rs"]
     );
-    // The other server is the demonstration's origin.
-    assert_eq!(holders(&code, "serve_connection("), ["cli/demo.rs"]);
+    // The other servers are the demonstration's origin, and what tells of the gate itself.
+    assert_eq!(holders(&code, "serve_connection("), ["admin/mod.rs", "cli/demo.rs"]);
+    for deed in ["pipeline::", "decide::", "forward::", "upstream::"] {
+        let admin = holders(&code, deed).into_iter().filter(|name| name.starts_with("admin/"));
+        assert_eq!(admin.collect::<Vec<_>>(), [""; 0], "{deed}");
+    }
     assert_eq!(holders(&code, "forward::send("), ["pipeline.rs"]);
 }
 
 #[test]
 fn only_reply_chooses_a_status() {
-    let code = code();
+    // What is asked of the gate itself is no request to the API.
+    let code: Vec<_> = code().into_iter().filter(|(name, _)| !name.starts_with("admin/")).collect();
     for maker in ["status_mut(", ".status(StatusCode", "Response::builder("] {
         let makers = holders(&code, maker);
         // The other one copies what was chosen into the type that is sent.
@@ -91,11 +96,12 @@ fn only_reply_chooses_a_status() {
     let ask = ["forward/headers.rs", "forward/mod.rs", "pipeline.rs", "upstream/connection.rs"];
     let more = ["observe/record.rs", "reply/cause.rs", "reply/mod.rs", "upstream/head.rs"];
     let plugins = ["plugin/key_auth/subprotocol.rs"];
+    let counts = ["observe/metrics/labels.rs"];
     let shared = ["upstream/h2/head.rs", "upstream/h2/stream.rs"];
     let old = ["server/h1/exchange.rs", "server/h1/response/mod.rs"];
     let new = ["server/h2/response.rs", "server/h2/wire.rs"];
     let writers = [&old[..], &new].concat();
-    let ask = [&ask[..], &more, &shared, &plugins, &writers].concat();
+    let ask = [&ask[..], &more, &shared, &plugins, &counts, &writers].concat();
     assert!(named.iter().all(|name| ask.contains(&&**name)), "{named:?}");
 }
 

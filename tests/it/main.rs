@@ -3,6 +3,7 @@
 mod support;
 
 mod access_log;
+mod admin;
 mod answers;
 mod architecture;
 mod body_limit;
@@ -35,8 +36,10 @@ mod keygen;
 mod keys_command;
 mod keys_file;
 mod memory;
+mod metrics;
 mod mutations;
 mod pools;
+mod prometheus;
 mod rate_limit;
 mod readme;
 mod reference;

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use http::Method;
 use ipnet::IpNet;
 
+use super::census::{Census, Ending, Soonest};
 use super::digest::Digest;
 use super::keyring::Keyring;
 use crate::limit::usage::Limit;
@@ -181,6 +182,31 @@ impl Keyset {
             Some((self.names(position)?.id, time))
         });
         used.collect()
+    }
+
+    /// How many records there are in which state at this time.
+    pub fn census(&self, now: SystemTime) -> Census {
+        let now = seconds(now);
+        let (mut census, mut soonest) = (Census::default(), Soonest::default());
+        for (position, Entry { valid, .. }) in self.entries.iter().enumerate() {
+            let count = match valid {
+                // What `Builder` makes of a record that is disabled.
+                valid if valid.end == 0 => &mut census.disabled,
+                valid if valid.end <= now => &mut census.expired,
+                valid if now < valid.start => &mut census.not_yet,
+                _ => &mut census.valid,
+            };
+            *count += 1;
+            if valid.contains(&now) && valid.end != u64::MAX {
+                soonest.see(valid.end, position);
+            }
+        }
+        let ending = soonest.list().filter_map(|(at, position)| {
+            let Names { id, consumer } = self.names(position)?;
+            Some(Ending { at, id: id.into(), consumer: consumer.into() })
+        });
+        census.add(Census { ending: ending.collect(), ..Census::default() });
+        census
     }
 
     /// The locations that any record names.

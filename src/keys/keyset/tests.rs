@@ -139,3 +139,20 @@ fn what_rules_do_not_name_they_do_not_allow() {
 fn a_record_takes_48_bytes() {
     assert_eq!(size_of::<Entry>(), 48);
 }
+
+#[test]
+fn keys_are_counted_by_their_state_and_the_next_to_end_are_named() {
+    let keyset = keyset([
+        record(0, "for ever"),
+        Record { expires: Some(at(30)), ..record(1, "later") },
+        Record { expires: Some(at(20)), ..record(2, "soon") },
+        Record { expires: Some(at(10)), ..record(3, "over") },
+        Record { not_before: Some(at(11)), ..record(4, "not yet") },
+        Record { disabled: true, expires: Some(at(20)), ..record(5, "disabled") },
+    ]);
+    let census = keyset.unwrap().census(at(10));
+    let counts = (census.valid, census.expired, census.not_yet, census.disabled);
+    assert_eq!(counts, (3, 1, 1, 1));
+    let ending: Vec<_> = census.ending.iter().map(|it| (&*it.id, &*it.consumer, it.at)).collect();
+    assert_eq!(ending, [("soon", "soon", at(20)), ("later", "later", at(30))]);
+}

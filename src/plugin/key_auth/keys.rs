@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::head::RequestHead;
+use crate::keys::census::Census;
 use crate::keys::digest::Digest;
 use crate::keys::keyring::Keyring;
 use crate::keys::keyset::{Keyset, Rules, Standing};
@@ -72,6 +73,13 @@ impl Keys {
             }
         }
         found.filter(|_| !invalid).map(|key| Key { until: end, ..key })
+    }
+
+    /// How many keys there are in which state: those of the configuration are always valid.
+    pub(super) fn census(&self, now: SystemTime) -> Census {
+        let mut census = Census { valid: self.listed.len() as u64, ..Census::default() };
+        self.sets.iter().for_each(|set| census.add(set.keys.census(now)));
+        census
     }
 
     /// The names of a key; none if it stands in the configuration.

@@ -28,6 +28,7 @@ use zeroize::Zeroize;
 use crate::config::load::Section;
 use crate::fields::Fields;
 use crate::head::{RequestHead, ResponseHead};
+use crate::keys::census::Census;
 use crate::keys::digest::Digest;
 use crate::keys::format::{self, Form};
 use crate::plugin::{Authenticated, Cx, Grant, Kind, Names, Plugin, Settings, Site};
@@ -123,6 +124,10 @@ impl Plugin for KeyAuth {
         if cx.offers_bearer {
             subprotocol::choose_bearer(head);
         }
+    }
+
+    fn census(&self, now: SystemTime) -> Option<Census> {
+        Some(self.keys.census(now))
     }
 
     fn names(&self, position: usize) -> Option<Names<'_>> {

@@ -26,6 +26,7 @@ use std::fs;
 use std::path::Path;
 
 use example::Example;
+pub(crate) use port::Port;
 pub(crate) use readme::fenced;
 pub(crate) use terminal::{Terminal, open};
 

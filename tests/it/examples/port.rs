@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 
 /// A TCP port of the loopback address that is kept for one test.
-pub(super) struct Port {
+pub(crate) struct Port {
     /// The address with this port.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The UDP port of the same number: nobody else wants it, so tests that run side by side, in
     /// other processes too, tell from it that the number is taken.
     _claim: UdpSocket,
@@ -17,7 +17,7 @@ pub(super) struct Port {
 
 impl Port {
     /// Finds a port that nobody listens on, and claims it until it is dropped.
-    pub(super) fn claim() -> Self {
+    pub(crate) fn claim() -> Self {
         loop {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(RANGE)));
             let Ok(claim) = UdpSocket::bind(address) else { continue };

@@ -118,7 +118,13 @@ impl Gate {
     /// A new connection.
     #[track_caller]
     pub(crate) fn client(&self) -> Client {
-        Client::connect(self.address).keep(&self.received)
+        self.connect(self.address)
+    }
+
+    /// A new connection to one of its addresses.
+    #[track_caller]
+    pub(super) fn connect(&self, address: SocketAddr) -> Client {
+        Client::connect(address).keep(&self.received)
     }
 
     /// Has one more key that may come out nowhere.

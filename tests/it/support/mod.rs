@@ -1,6 +1,7 @@
 //! What every test stands on: a [`Gate`] between a [`Client`] and an [`Origin`], all on real
 //! sockets.
 
+pub(crate) mod admin;
 mod canary;
 mod client;
 pub(crate) mod fault;

@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
     case("LC-23", "an access log that is rotated", log::rotated),
     left_out("LC-24", "a certificate that is replaced", "keygate does not speak TLS yet"),
     left_out("LC-25", "a certificate that does not fit", "keygate does not speak TLS yet"),
-    left_out("LC-26", "readiness while draining", "there is no admin listener yet"),
+    case("LC-26", "readiness while draining", stop::readiness),
     case("LC-27", "nothing listens but what was asked for", start::only_listener),
     left_out(
         "LC-28",

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::VALID;
 use crate::catalogue::Stand;
+use crate::support::admin::ADMIN;
 use crate::support::reference::keyed;
 use crate::support::{DEADLINE, Signal, wait_until};
 
@@ -114,4 +115,20 @@ pub(super) fn second_signal(stand: &mut Stand) {
         assert_eq!(ended.and_then(|status| status.code()), Some(3), "{first}, {second}");
         stand.anew();
     }
+}
+
+pub(super) fn readiness(stand: &mut Stand) {
+    let go = led(stand, "30s");
+    stand.add(ADMIN).allow_any("/api/v1/x", 1);
+    let statuses =
+        |stand: &Stand| ["/livez", "/readyz"].map(|path| stand.gate().ask_admin(path).status);
+    assert_eq!(statuses(stand), [200, 200]);
+    let mut client = stand.connect();
+    client.send(keyed(VALID));
+    stand.origin().wait_for(1);
+    stand.gate().signal("TERM");
+    wait_until("it is alive and not ready", || statuses(stand) == [200, 503]);
+    go.give();
+    assert_eq!(client.response().status, 200);
+    assert_eq!(exit_code(stand), Some(0));
 }

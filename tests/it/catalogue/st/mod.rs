@@ -11,8 +11,9 @@ use self::parts::{
     no_key_in_memory, said_in_spite_of, strict, tells,
 };
 use super::stand::GET;
-use super::{Case, case, elsewhere, left_out};
+use super::{Case, Stand, case, elsewhere, left_out};
 use crate::config::check;
+use crate::support::admin::ADMIN;
 use crate::support::reference::{K1, K2, keyed, one_location, reference};
 use crate::support::{Canaries, DEADLINE, INVALID, MISSING, Place, Then};
 use crate::websocket::{HANDSHAKE, SWITCHING};
@@ -276,7 +277,39 @@ pub(super) const CASES: &[Case] = &[
             stand.anew();
         }
     }),
-    left_out("ST-28", "labels of the metrics", "keygate has no metrics yet"),
+    case("ST-28", "labels of the metrics after 10,000 random paths and keys", |stand| {
+        stand.add(ADMIN);
+        let count = |stand: &Stand| {
+            let scrape = stand.gate().metrics();
+            let foreign = scrape.0.contains("random-") || scrape.0.contains("/api/");
+            stand.holds(!foreign, || format!("a path or a key is told:\n{}", scrape.0));
+            scrape.series().count()
+        };
+        let mut client = stand.connect();
+        let mut ask = |numbers: std::ops::Range<usize>| {
+            let random =
+                |n: usize| format!("random-{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let request = |n| {
+                let (path, key) = (random(2 * n), random(2 * n + 1));
+                let folder = if n % 2 == 0 { "/api/v1/" } else { "/" };
+                format!("GET {folder}{path} HTTP/1.1\r\nHost: a.test\r\nX-API-Key: {key}\r\n\r\n")
+            };
+            client.send(numbers.clone().map(request).collect::<String>());
+            for n in numbers {
+                let status = client.response().status;
+                stand.holds(status == if n % 2 == 0 { 401 } else { 404 }, || status.to_string());
+            }
+        };
+        ask(0..2);
+        let refused = "keygate_decisions_total{location=\"hdr\",result=\"invalid_api_key\"}";
+        stand.gate().wait_for_metric(refused, 1.0);
+        let before = count(stand);
+        (1..100).for_each(|hundred| ask(100 * hundred..100 * (hundred + 1)));
+        ask(2..100);
+        stand.gate().wait_for_metric(refused, 5_000.0);
+        let after = count(stand);
+        stand.holds(before == after, || format!("{before} series became {after}"));
+    }),
     case("ST-29", "the system shows no key that came from a file", |stand| {
         stand.file("keys.txt", "K1\nK2\n").env("API_KEY_FILE", "config/keys.txt");
         stand.arguments(&["--upstream", "http://{origin}", "--listen", "127.0.0.1:0"]);
