@@ -136,7 +136,7 @@ impl Address {
 
     /// Says so; of a name that means others too, which serve, it is no news: a server that listens
     /// on 127.0.0.1 only is reached as `localhost` all the same.
-    fn cannot_connect(&self, error: &io::Error) {
+    pub(super) fn cannot_connect(&self, error: &io::Error) {
         let others = self.upstream.live.endpoints();
         let is_well_known = others.iter().any(|other| {
             !Arc::ptr_eq(other, &self.endpoint)

@@ -26,6 +26,7 @@ mod framing;
 mod harness;
 mod header_edits;
 mod hop_by_hop;
+mod http2_upstream;
 mod init;
 mod interim;
 mod ip_restriction;

@@ -3,16 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, RecvStream, SendStream};
 use http::Request;
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, spawn_local};
 
 use super::links::Links;
@@ -66,8 +67,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Begins to speak HTTP/2 over a socket. The first request need not wait for what the upstream
-    /// says to that (RFC 9113, section 3.4).
+    /// Begins to speak HTTP/2 over a socket, and waits for the upstream to say how many requests it
+    /// takes at a time. None would have to wait for that (RFC 9113, section 3.4), but whoever is
+    /// sent too many refuses some, and whoever speaks something else should get none.
+    ///
+    /// # Errors
+    /// The upstream ends the connection, or speaks no HTTP/2.
     pub(super) async fn open(socket: Socket, links: Weak<Links>) -> io::Result<Rc<Self>> {
         let (wire, ear) = Wire::new(socket);
         let opened = Builder::new()
@@ -83,8 +88,10 @@ impl Link {
         let (requests, mut connection) = opened.map_err(io::Error::other)?;
         let ping = RefCell::new(connection.ping_pong());
         let tails = Rc::<Tails>::default();
-        Ok(Rc::new_cyclic(|link| {
-            let drive = drive(connection, Rc::clone(&ear), Rc::clone(&tails), link.clone(), links);
+        let (settles, settled) = oneshot::channel();
+        let link = Rc::new_cyclic(|link| {
+            let theirs = Theirs { link: link.clone(), links, settles: Some(settles) };
+            let drive = drive(connection, Rc::clone(&ear), Rc::clone(&tails), theirs);
             Self {
                 requests: RefCell::new(requests),
                 taken: Cell::new(0),
@@ -97,28 +104,27 @@ impl Link {
                 tails,
                 task: spawn_local(drive).abort_handle(),
             }
-        }))
+        });
+        let ended = |_| io::Error::new(ErrorKind::InvalidData, "the upstream speaks no HTTP/2");
+        settled.await.map_err(ended)?;
+        Ok(link)
     }
 
     /// Whether it takes requests: not when the upstream said that it goes (GOAWAY), or it broke.
     pub(super) fn is_open(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         let ready = self.requests.borrow_mut().poll_ready(&mut cx);
-        !self.is_retired.get() && !matches!(ready, std::task::Poll::Ready(Err(_)))
+        !self.is_retired.get() && !matches!(ready, Poll::Ready(Err(_)))
     }
 
-    /// Whether the upstream has not said yet how many requests it takes at a time.
-    pub(super) fn is_young(&self) -> bool {
-        self.requests.borrow().current_max_send_streams() == UNSAID
+    /// How many requests it carries at a time; none while the upstream allows none.
+    pub(super) fn capacity(&self) -> usize {
+        self.requests.borrow().current_max_send_streams().min(MAX_STREAMS)
     }
 
-    /// Whether it takes another request now. As long as it is young, it takes one.
+    /// Whether it takes another request now.
     pub(super) fn has_room(&self) -> bool {
-        let allowed = match self.requests.borrow().current_max_send_streams() {
-            UNSAID => 1,
-            allowed => allowed.min(MAX_STREAMS),
-        };
-        self.taken.get() < allowed && self.is_open()
+        self.taken.get() < self.capacity() && self.is_open()
     }
 
     /// Counts a request that has a place on it, or one less.
@@ -220,14 +226,33 @@ impl Tails {
     }
 }
 
+/// Who is told how a connection fares.
+struct Theirs {
+    link: Weak<Link>,
+    links: Weak<Links>,
+    /// Until the upstream has said how many requests it takes.
+    settles: Option<oneshot::Sender<()>>,
+}
+
+impl Theirs {
+    /// The upstream takes more or fewer requests than before.
+    fn allows(&mut self) {
+        if let Some(settles) = self.settles.take() {
+            // Whoever waited for it may be gone.
+            let _ = settles.send(());
+        } else if let Some(links) = self.links.upgrade() {
+            links.settle();
+        }
+    }
+}
+
 /// Reads and writes until the connection ends: when the upstream ends it, or nobody has it any
 /// more.
 async fn drive(
     mut connection: Connection<Wire, Bytes>,
     ear: Rc<Ear>,
     tails: Rc<Tails>,
-    link: Weak<Link>,
-    links: Weak<Links>,
+    mut theirs: Theirs,
 ) {
     let mut allowed = UNSAID;
     let ended = poll_fn(|cx| {
@@ -235,20 +260,15 @@ async fn drive(
         let polled = Pin::new(&mut connection).poll(cx);
         tails.cut();
         let allows = connection.max_concurrent_send_streams();
-        if std::mem::replace(&mut allowed, allows) != allows
-            && let Some(links) = links.upgrade()
-        {
-            links.settle();
+        if std::mem::replace(&mut allowed, allows) != allows {
+            theirs.allows();
         }
         polled
-    })
-    .await;
-    tracing::debug!(
-        error = ended.err().map(tracing::field::display),
-        "an upstream's connection ended"
-    );
+    });
+    let error = ended.await.err().map(tracing::field::display);
+    tracing::debug!(error, "an upstream's connection ended");
     drop(connection);
-    if let (Some(links), Some(link)) = (links.upgrade(), link.upgrade()) {
+    if let (Some(links), Some(link)) = (theirs.links.upgrade(), theirs.link.upgrade()) {
         links.forget(&link);
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 use super::link::{Link, MAX_STREAMS};
 use super::stream::Stream;
@@ -81,8 +82,8 @@ impl Links {
             return Ok(stream);
         }
         let given = self.queue()?;
-        self.dial_if_needed();
-        match tokio::time::timeout(patience, given).await {
+        self.settle();
+        match timeout(patience, given).await {
             Ok(Ok(given)) => given.map(|place| Box::new(Stream::new(place))),
             Ok(Err(_)) => Err(ErrorKind::ConnectionAborted.into()),
             Err(_) if self.open.borrow().is_empty() => Err(ErrorKind::TimedOut.into()),
@@ -92,10 +93,8 @@ impl Links {
 
     /// Joins those who wait.
     fn queue(&self) -> io::Result<oneshot::Receiver<io::Result<Place>>> {
+        self.forget_the_gone();
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= MAX_WAITING {
-            waiting.retain(|waiter| !waiter.is_closed());
-        }
         if waiting.len() >= MAX_WAITING {
             return Err(full());
         }
@@ -126,7 +125,10 @@ impl Links {
     }
 
     fn give_places(self: &Rc<Self>) {
-        while let Some(link) = self.next_waiter().and_then(|()| self.with_room()) {
+        self.forget_the_gone();
+        while !self.waiting.borrow().is_empty()
+            && let Some(link) = self.with_room()
+        {
             let place = Place::take(self, link);
             // It was just seen to be waiting.
             let waiter = self.waiting.borrow_mut().pop_front();
@@ -134,26 +136,18 @@ impl Links {
         }
     }
 
-    /// Forgets those in front who wait no more, and says whether there are others.
-    fn next_waiter(&self) -> Option<()> {
-        let mut waiting = self.waiting.borrow_mut();
-        while waiting.front()?.is_closed() {
-            waiting.pop_front();
-        }
-        Some(())
+    fn forget_the_gone(&self) {
+        self.waiting.borrow_mut().retain(|waiter| !waiter.is_closed());
     }
 
-    /// Makes as many connections as those who wait will need, counting those from which is not
-    /// known yet how many they carry.
+    /// Makes as many connections as those who wait will need, if each carries as many as it may.
     fn dial_if_needed(self: &Rc<Self>) {
         loop {
-            let (open, dialing) = (self.open.borrow(), self.dialing.get());
-            let young = open.iter().filter(|link| link.is_young()).count();
-            let is_enough = self.waiting.borrow().len() <= (young + dialing) * MAX_STREAMS;
-            if is_enough || open.len() + dialing >= MAX_LINKS {
+            let dialing = self.dialing.get();
+            let is_enough = self.waiting.borrow().len() <= dialing * MAX_STREAMS;
+            if is_enough || self.open.borrow().len() + dialing >= MAX_LINKS {
                 return;
             }
-            drop(open);
             self.dialing.set(dialing + 1);
             let links = Rc::clone(self);
             spawn_local(async move {
@@ -168,14 +162,24 @@ impl Links {
         // Whoever waits for it holds the address; without them it is not wanted.
         let address = self.address.upgrade().ok_or(ErrorKind::ConnectionAborted)?;
         let socket = address.open().await?;
-        Link::open(socket, Rc::downgrade(self)).await
+        let opening = Link::open(socket, Rc::downgrade(self));
+        let opened = timeout(address.upstream().connect_timeout, opening).await;
+        opened.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())).inspect_err(|error| {
+            address.failed();
+            address.cannot_connect(error);
+        })
     }
 
     fn take(self: &Rc<Self>, dialed: io::Result<Rc<Link>>) {
         match dialed {
             Ok(link) => {
+                // One that carries nothing is not asked for again by those whom it does not help.
+                let is_of_use = link.capacity() > 0;
                 self.open.borrow_mut().push(link);
-                self.settle();
+                self.give_places();
+                if is_of_use {
+                    self.dial_if_needed();
+                }
             }
             // Others may still come free.
             Err(_) if self.dialing.get() > 0 || !self.open.borrow().is_empty() => {}
@@ -210,8 +214,14 @@ impl Links {
 
     /// Looks after all connections.
     pub(crate) fn sweep(self: &Rc<Self>, now: Instant) {
-        self.open.borrow_mut().retain(|link| link.look(now));
-        self.settle();
+        let mut open = self.open.borrow_mut();
+        let before = open.len();
+        open.retain(|link| link.look(now));
+        let is_fewer = open.len() < before;
+        drop(open);
+        if is_fewer {
+            self.settle();
+        }
     }
 
     /// Closes the oldest connection without a request; false if there is none.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::DEADLINE;
+use super::frames::Frame;
 use super::message::{Framing, Head, Response, head_end, visible};
 
 /// What some connections received, kept for a look at the end.
@@ -308,6 +309,16 @@ impl Client {
         }
         let end = head_end(&self.pending)?;
         Some(Head::parse(&self.take(end)))
+    }
+
+    /// Waits as long as it takes for the next frame of HTTP/2; none when the connection ends before.
+    pub(crate) fn next_frame(&mut self) -> Option<Frame> {
+        let whole = |bytes: &[u8]| Frame::length(bytes).filter(|&length| bytes.len() >= length);
+        while !self.ended && whole(&self.pending).is_none() {
+            self.receive(DEADLINE);
+        }
+        let length = whole(&self.pending)?;
+        Some(Frame::parse(&self.take(length)))
     }
 
     /// Ends the connection with a reset when it is dropped.

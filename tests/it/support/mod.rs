@@ -5,6 +5,8 @@ pub(crate) mod admin;
 mod canary;
 mod client;
 pub(crate) mod fault;
+mod frame_origin;
+pub(crate) mod frames;
 mod gate;
 mod log;
 mod message;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use canary::{Canaries, Place};
 pub(crate) use client::Client;
+pub(crate) use frame_origin::{FrameOrigin, Link};
 pub(crate) use gate::Gate;
 pub(crate) use log::Log;
 pub(crate) use message::{Framing, Head, Response, head_end, visible};
