@@ -311,7 +311,7 @@ impl Client {
         Some(Head::parse(&self.take(end)))
     }
 
-    /// Waits as long as it takes for the next frame of HTTP/2; none when the connection ends before.
+    /// Waits as long as it takes for the next frame of HTTP/2; none when the connection ends first.
     pub(crate) fn next_frame(&mut self) -> Option<Frame> {
         let whole = |bytes: &[u8]| Frame::length(bytes).filter(|&length| bytes.len() >= length);
         while !self.ended && whole(&self.pending).is_none() {

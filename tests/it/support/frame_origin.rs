@@ -140,7 +140,7 @@ impl Link {
         }
     }
 
-    /// Waits for the head of a request, and says which stream it opens, and whether there is a body.
+    /// Waits for a request, and says which stream it opens, and whether it has a body.
     pub(crate) fn request(&mut self) -> Option<(u32, bool)> {
         loop {
             let frame = self.next_of_a_request()?;

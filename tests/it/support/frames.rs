@@ -101,8 +101,8 @@ impl Frame {
         self.flags & flag != 0
     }
 
-    /// The number that stands in the payload from there on: the code of a reset stands at 0, that of
-    /// a GOAWAY at 4.
+    /// The number that stands in the payload there: the code of a reset at 0, that of a GOAWAY
+    /// at 4.
     pub(crate) fn number(&self, at: usize) -> u32 {
         let word = self.payload.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         u32::from_be_bytes(word.expect("there is a number"))
