@@ -58,6 +58,7 @@ pub(crate) fn handle<'a>(
         request_id(worker, &head.headers, trusted),
         client.peer.value.clone(),
     );
+    record.traced(&head.headers);
     match admit(client, &served, &mut head, &mut record) {
         Err(reply) if reply.pause.is_none() => {
             Outcome::Decided(answer(&reply, worker, &served, &mut head, &mut record))

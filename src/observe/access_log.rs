@@ -100,12 +100,20 @@ pub(crate) struct Line<'a> {
     pub(crate) key_id: Option<&'a str>,
     /// The request's id.
     pub(crate) request_id: &'a [u8],
+    /// The trace that it is part of.
+    pub(crate) trace_id: Option<&'a str>,
 }
 
 impl AccessLog {
     /// Takes over the settings of another plan.
     pub(crate) fn set_format(&self, log: Log) {
         self.log.set(log);
+    }
+
+    /// Whether a line says which trace a request is part of.
+    pub(crate) fn tells_traces(&self) -> bool {
+        let log = self.log.get();
+        log.access && log.format == LogFormat::Json
     }
 
     /// Writes the line of a request that ended at this time, if there is to be an access log.
@@ -231,6 +239,7 @@ impl Line<'_> {
             (br#","consumer":"#, self.consumer),
             (br#","key_id":"#, self.key_id),
             (br#","request_id":"#, str::from_utf8(self.request_id).ok()),
+            (br#","trace_id":"#, self.trace_id),
         ] {
             out.extend_from_slice(name);
             quoted(value, out);

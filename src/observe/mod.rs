@@ -7,3 +7,4 @@ pub(crate) mod record;
 pub(crate) mod request_id;
 pub(crate) mod seldom;
 pub(crate) mod sink;
+pub(crate) mod trace;

@@ -10,7 +10,9 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use super::access_log::Line;
 use super::metrics::Ended;
 use super::request_id::RequestId;
+use super::trace::{TRACEPARENT, TraceId};
 use crate::decide::Witness;
+use crate::fields::Fields;
 use crate::head::RequestHead;
 use crate::limit::places::Place;
 use crate::pipeline::Processing;
@@ -47,6 +49,8 @@ pub(crate) struct Record {
     pub(crate) processing: Option<Processing>,
     /// The places that it holds beside that one.
     pub(crate) places: Vec<Place>,
+    /// The trace that it is part of, where that is told.
+    trace: Option<TraceId>,
     bytes: u64,
 }
 
@@ -74,7 +78,17 @@ impl Record {
             result: Code::Allowed,
             processing: None,
             places: Vec::new(),
+            trace: None,
             bytes: 0,
+        }
+    }
+
+    /// Notes which trace the request is part of. What may be a credential is none of the log's.
+    pub(crate) fn traced(&mut self, headers: &Fields) {
+        if self.worker.access_log.tells_traces()
+            && !self.served.plan.credential_headers.contains(&TRACEPARENT)
+        {
+            self.trace = TraceId::of(headers);
         }
     }
 
@@ -162,6 +176,7 @@ impl Drop for Record {
                 consumer: names.map(|names| names.consumer),
                 key_id: names.map(|names| names.id),
                 request_id: self.request_id.as_bytes(),
+                trace_id: self.trace.as_ref().map(TraceId::as_str),
             },
         );
     }

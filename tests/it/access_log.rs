@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::reference::{K1, guarded, keyed, reference};
+use crate::support::reference::{K1, guarded, keyed, reference, upstream};
 use crate::support::{Gate, Origin, Place};
 
 /// What a client gave as a key and nobody may ever read.
@@ -220,4 +220,47 @@ fn a_switched_connection_and_one_that_was_left_have_their_lines() {
     origin.wait_for(2);
     drop(client);
     json_line(&gate, "/public/left");
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// A request that says which trace it is part of.
+fn traced(path: &str, more: &str) -> String {
+    let parent = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\ntracestate: a=1,b=2\r\n");
+    format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n{parent}{more}\r\n")
+}
+
+#[test]
+fn the_trace_of_a_request_is_told_and_passed_on() {
+    let origin = Origin::echo();
+    let gate = logging_json(&origin);
+    assert_eq!(gate.send(traced("/public/one", "")).status, 200);
+    assert_eq!(json_line(&gate, "/public/one")["trace_id"], TRACE);
+    let head = origin.last().head;
+    assert_eq!(head.value("traceparent"), Some(&*format!("00-{TRACE}-00f067aa0ba902b7-01")));
+    assert_eq!(head.value("tracestate"), Some("a=1,b=2"));
+    // What keygate answers itself is part of it too.
+    assert_eq!(gate.send(traced("/api/v1/two", "")).status, 401);
+    assert_eq!(json_line(&gate, "/api/v1/two")["trace_id"], TRACE);
+    assert_eq!(gate.send(traced("/public/three", "traceparent: x\r\n")).status, 200);
+    assert_eq!(json_line(&gate, "/public/three")["trace_id"], Value::Null);
+    let untold = "GET /public/four HTTP/1.1\r\nHost: a.test\r\ntraceparent: 00-x\r\n\r\n";
+    assert_eq!(gate.send(untold).status, 200);
+    assert_eq!(json_line(&gate, "/public/four")["trace_id"], Value::Null);
+}
+
+#[test]
+fn a_key_that_looks_like_a_trace_is_not_told() {
+    let origin = Origin::echo();
+    let key = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let config = upstream(&origin)
+        + &format!(
+            "[log]\nformat = \"json\"\n[plugins.key-auth]\nheader = \"traceparent\"\n\
+             keys = [\"{key}\"]\nhide_credentials = true\n\
+             [locations.all]\npath = \"/\"\nupstream = \"rec\"\nplugins = [\"key-auth\"]\n"
+        );
+    let mut gate = Gate::on(&config);
+    gate.secret(&key);
+    assert_eq!(gate.send(traced("/five", "")).status, 200);
+    assert_eq!(json_line(&gate, "/five")["trace_id"], Value::Null);
 }

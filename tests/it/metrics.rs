@@ -73,6 +73,35 @@ fn an_upstream_that_fails_is_counted_as_that() {
 }
 
 #[test]
+fn an_address_that_is_passed_over_is_told() {
+    let origin = Origin::echo();
+    // Nobody listens there: what is bound and does not listen refuses connections.
+    let dead = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    dead.bind(&any.into()).expect("there is a free port");
+    let dead = dead.local_addr().ok().and_then(|address| address.as_socket()).expect("it is bound");
+    let upstream = format!("[upstreams.rec]\naddrs = [\"{}\", \"{dead}\"]\n", origin.address);
+    let gate = Gate::on(&(upstream + &one_location("header = \"X-API-Key\"\n", ADMIN)));
+    let up = |address: std::net::SocketAddr| {
+        format!("keygate_upstream_address_up{{upstream=\"rec\",address=\"{address}\"}}")
+    };
+    let ejected = |address: std::net::SocketAddr| {
+        format!("keygate_upstream_ejections_total{{upstream=\"rec\",address=\"{address}\"}}")
+    };
+    let scrape = gate.metrics();
+    let values = [up(origin.address), up(dead), ejected(dead)].map(|series| scrape.value(&series));
+    assert_eq!(values, [Some(1.0), Some(1.0), Some(0.0)], "{}", scrape.0);
+    wait_until("it is passed over", || {
+        assert_eq!(gate.send(get("/x", "X-API-Key: K1\r\n")).status, 200);
+        gate.metrics().value(&up(dead)) == Some(0.0)
+    });
+    let scrape = gate.metrics();
+    assert_eq!(scrape.value(&up(origin.address)), Some(1.0));
+    assert!(scrape.value(&ejected(dead)) >= Some(1.0));
+    assert_eq!(scrape.value(&ejected(origin.address)), Some(0.0));
+}
+
+#[test]
 fn who_leaves_before_the_answer_to_a_wrong_key_is_counted_as_refused() {
     let origin = Origin::echo();
     let gate = Gate::on(
@@ -124,7 +153,7 @@ pub(crate) fn keys_file(count: usize) -> String {
 /// A gate that asks for keys of a file.
 #[track_caller]
 pub(crate) fn with_keys_file(origin: &Origin, keys: &str, admin: &str) -> Gate {
-    let plugin = "[plugins.key-auth]\nheader = \"X-API-Key\"\nkeys_file = \"keys.toml\"\n\
+    let plugin = "max_connections = 100\n[plugins.key-auth]\nheader = \"X-API-Key\"\nkeys_file = \"keys.toml\"\n\
                   hide_credentials = true\n[locations.all]\npath = \"/\"\nupstream = \"rec\"\n\
                   plugins = [\"key-auth\"]\n";
     Gate::with(&[

@@ -8,7 +8,7 @@ use super::cell::Durations;
 use super::exposition::{Format, Page};
 use super::labels::Answer;
 use super::tally::{LocationCells, WorkerCells};
-use super::{Gate, process};
+use super::{Gate, process, upstreams};
 use crate::keys::census::Census;
 use crate::plan::Plan;
 use crate::reply::Code;
@@ -48,7 +48,7 @@ impl Gate {
         page.gauge("keygate_build_info", "The version that runs.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         requests(&mut page, &plan, &workers);
-        upstreams(&mut page, &plan, &workers);
+        upstreams::write(&mut page, &plan, &workers);
         self.key_requests(&mut page, &workers);
         keys(&mut page, &plan);
         self.connections(&mut page);
@@ -155,22 +155,6 @@ const ALWAYS: [Code; 6] = [
     Code::RateLimited,
     Code::BadGateway,
 ];
-
-fn upstreams(page: &mut Page, plan: &Plan, workers: &[Arc<WorkerCells>]) {
-    let mut upstreams: Vec<_> =
-        plan.upstreams.iter().map(|it| (&*it.name, Durations::default())).collect();
-    for worker in workers {
-        worker.upstreams.each(|name, histogram| {
-            let known = upstreams.iter_mut().find(|(known, _)| **known == **name);
-            known.into_iter().for_each(|(_, durations)| durations.add(histogram));
-        });
-    }
-    let help = "How long upstreams took to begin an answer, with connecting to them.";
-    let mut samples = page.histogram("keygate_upstream_time_to_first_byte_seconds", help);
-    for (name, durations) in &upstreams {
-        samples.durations(&[("upstream", name)], durations);
-    }
-}
 
 fn keys(page: &mut Page, plan: &Plan) {
     let now = SystemTime::now();
