@@ -129,7 +129,7 @@ pub fn run(
     }
     ready(&addresses);
     let target = Target { plans, outcome };
-    let ended = runtime.block_on(control((source, readers), target, stop, signals, workers));
+    let ended = runtime.block_on(control((source, readers), (target, own), stop, signals, workers));
     ended?;
     latest.borrow().note_used();
     writer.finish();
@@ -177,13 +177,13 @@ impl StopSignals {
 /// reads may take for ever.
 async fn control(
     (source, readers): (Source, Readers),
-    target: Target,
+    (target, own): (Target, Arc<[ListenAddr]>),
     stop: watch::Sender<bool>,
     signals: Signals,
     workers: Vec<Thread>,
 ) -> Result<(), Failure> {
     let mut workers = Threads::watch(workers);
-    let tend = tend::run(target.plans.subscribe());
+    let tend = tend::run(target.plans.subscribe(), own);
     let Signals { reload: hangups, stop: mut stops } = signals;
     tokio::select! {
         reason = workers.broken() => return Err(Failure::runtime(reason)),

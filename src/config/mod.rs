@@ -271,7 +271,7 @@ pub struct Upstream {
     pub max_fails: Count<0, 1000>,
     /// How long an address that has failed too often is passed over.
     pub fail_timeout: Period,
-    /// Active health checks, which are not built yet.
+    /// How its addresses are checked.
     pub health: Option<types::Health>,
 }
 

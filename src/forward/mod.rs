@@ -199,7 +199,7 @@ fn no_lease(why: &NoLease) -> Reply {
         }
         NoLease::Unreachable(error) if error.kind() == ErrorKind::ResourceBusy => Cause::Overloaded,
         NoLease::Unreachable(_) => Cause::BadGateway,
-        NoLease::Unhealthy => Cause::NoHealthyUpstream,
+        NoLease::Unhealthy(wait) => Cause::NoHealthyUpstream(*wait),
         NoLease::Busy => Cause::Overloaded,
     })
 }

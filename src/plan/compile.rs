@@ -14,6 +14,7 @@ use crate::plugin::{Built, CredentialPlaces, Site};
 use crate::reply::ErrorStyle;
 use crate::route::{Route, Router};
 use crate::upstream::endpoint::Tolerance;
+use crate::upstream::health::Health;
 use crate::upstream::limit::Bounds;
 use crate::upstream::live::Live;
 
@@ -203,6 +204,7 @@ impl Compiler<'_> {
                 max_fails: written.max_fails.number(),
                 fail_timeout: written.fail_timeout.0,
             },
+            health: written.health.as_ref().map(health),
             bounds,
             live,
         };
@@ -272,6 +274,16 @@ pub(super) fn twice(listen: &Listen) -> impl Iterator<Item = Fault> {
         let is_known = listen.0[..index].iter().any(|it| it.get_ref() == address.get_ref());
         is_known.then(|| Fault::at(address.span(), "this address is there twice"))
     })
+}
+
+fn health(written: &config::types::Health) -> Health {
+    Health {
+        path: written.path.0.clone(),
+        interval: written.interval.0,
+        timeout: written.timeout.0,
+        unhealthy: written.unhealthy.number(),
+        healthy: written.healthy.number(),
+    }
 }
 
 /// What is doubtful about so many connections, where so many are allowed.

@@ -28,6 +28,7 @@ use crate::plugin::{Authenticated, Names, Plugin};
 use crate::reply::ErrorStyle;
 use crate::route::Router;
 use crate::upstream::endpoint::Tolerance;
+use crate::upstream::health::Health;
 use crate::upstream::limit::Bounds;
 use crate::upstream::live::Live;
 use crate::verdict::Asker;
@@ -297,6 +298,8 @@ pub struct Upstream {
     pub max_idle: usize,
     /// How many failures are too many.
     pub tolerance: Tolerance,
+    /// How its addresses are checked; none: not at all.
+    pub health: Option<Health>,
     /// How many requests it gets at a time; none: any number.
     pub bounds: Option<Bounds>,
     /// What is known of it while the gate runs.

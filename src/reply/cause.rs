@@ -47,8 +47,9 @@ pub enum Cause {
     BadGateway,
     /// The upstream did not answer in time.
     UpstreamTimeout,
-    /// Every address of the upstream has failed of late.
-    NoHealthyUpstream,
+    /// The health checks have found no address of the upstream that serves; they ask again after
+    /// this long.
+    NoHealthyUpstream(Duration),
 }
 
 impl Cause {
@@ -70,7 +71,7 @@ impl Cause {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Overloaded | Self::NoHealthyUpstream => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::NoHealthyUpstream(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -97,7 +98,7 @@ impl Cause {
             Self::Overloaded => "Too many requests at once",
             Self::BadGateway => "Bad gateway",
             Self::UpstreamTimeout => "Upstream timed out",
-            Self::NoHealthyUpstream => "No healthy upstream",
+            Self::NoHealthyUpstream(_) => "No healthy upstream",
         }
     }
 
@@ -119,7 +120,7 @@ impl Cause {
             }
             Self::BadGateway => Code::BadGateway,
             Self::UpstreamTimeout => Code::UpstreamTimeout,
-            Self::NoHealthyUpstream => Code::NoHealthyUpstream,
+            Self::NoHealthyUpstream(_) => Code::NoHealthyUpstream,
         }
     }
 
@@ -131,7 +132,7 @@ impl Cause {
             Self::Overloaded
             | Self::BadGateway
             | Self::UpstreamTimeout
-            | Self::NoHealthyUpstream => "server_error",
+            | Self::NoHealthyUpstream(_) => "server_error",
             _ => "invalid_request_error",
         }
     }
@@ -151,7 +152,7 @@ impl Cause {
             Self::NotFound | Self::MethodNotAllowed => "12",
             Self::UpstreamTimeout | Self::RequestTimeout => "4",
             Self::BadRequest => "3",
-            Self::Overloaded | Self::BadGateway | Self::NoHealthyUpstream => "14",
+            Self::Overloaded | Self::BadGateway | Self::NoHealthyUpstream(_) => "14",
         }
     }
 }

@@ -163,7 +163,10 @@ impl Reply {
                     headers.append(HeaderName::from_static("x-should-retry"), never);
                 }
             }
-            Cause::TooManyAtOnce | Cause::Overloaded | Cause::NoHealthyUpstream => {
+            Cause::NoHealthyUpstream(wait) => {
+                headers.append(RETRY_AFTER, whole_seconds(wait));
+            }
+            Cause::TooManyAtOnce | Cause::Overloaded => {
                 headers.append(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Cause::MethodNotAllowed => {

@@ -75,6 +75,14 @@ impl Endpoint {
         self.is_healthy.load(Ordering::Relaxed)
     }
 
+    /// What the health checks have found.
+    pub(crate) fn set_healthy(&self, is_healthy: bool) {
+        self.is_healthy.store(is_healthy, Ordering::Relaxed);
+        if is_healthy {
+            self.connected();
+        }
+    }
+
     /// Whether it has failed of late, and others are asked instead.
     pub fn is_passed_over(&self) -> bool {
         let until_ms = self.passed_over_until_ms.load(Ordering::Relaxed);

@@ -9,6 +9,7 @@ mod dial;
 pub(crate) mod endpoint;
 pub(crate) mod h2;
 pub(crate) mod head;
+pub(crate) mod health;
 pub(crate) mod lease;
 pub(crate) mod limit;
 pub(crate) mod live;

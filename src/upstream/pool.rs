@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -45,8 +46,8 @@ pub(crate) struct Wanted {
 pub(crate) enum NoLease {
     /// No address could be connected to.
     Unreachable(io::Error),
-    /// The health checks have found no address that serves.
-    Unhealthy,
+    /// The health checks have found no address that serves; they ask again this often.
+    Unhealthy(Duration),
     /// The upstream has as many requests as it may, and no more can wait, or not for longer.
     Busy,
 }
@@ -89,7 +90,7 @@ impl Pool {
             Box::pin(self.found()).await?;
             address = self.choose(&[], wanted.elsewhere.as_ref());
         }
-        let slot = Slot::take(address.ok_or(NoLease::Unhealthy)?, place);
+        let slot = Slot::take(address.ok_or_else(|| self.is_unhealthy())?, place);
         if let Some(way) = slot.address().checkout(wanted.fresh) {
             return Ok(Lease::new(way, slot, true));
         }
@@ -177,6 +178,11 @@ impl Pool {
         }
         self.learn();
         Ok(())
+    }
+
+    fn is_unhealthy(&self) -> NoLease {
+        let health = self.upstream.health.as_ref();
+        NoLease::Unhealthy(health.map_or(Duration::ZERO, |health| health.interval))
     }
 
     fn is_busy(&self, why: NoPlace) -> NoLease {

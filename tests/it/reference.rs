@@ -79,6 +79,8 @@ fn every_field_of_every_table_is_on_the_page() {
         let heading = format!("### Plugin `{}`", kind.name);
         check_fields(&heading, &format!("[plugins.{}]\n{UNKNOWN} = 1", kind.name));
     }
+    let health = format!("[upstreams.a]\nhealth = {{ {UNKNOWN} = 1 }}");
+    check_fields("#### The table `health`", &health);
     let errors = format!("[plugins.key-auth]\nerrors = {{ {UNKNOWN} = 1 }}");
     check_fields("#### The table `errors`", &errors);
 }
@@ -279,9 +281,9 @@ fn causes() -> Vec<Cause> {
         Cause::RequestTimeout => Some(Cause::Overloaded),
         Cause::Overloaded => Some(Cause::BadGateway),
         Cause::BadGateway => Some(Cause::UpstreamTimeout),
-        Cause::UpstreamTimeout => Some(Cause::NoHealthyUpstream),
+        Cause::UpstreamTimeout => Some(Cause::NoHealthyUpstream(Duration::ZERO)),
         // The answer to a preflight is no error, and neither is leave.
-        Cause::NoHealthyUpstream | Cause::Preflight | Cause::Leave(_) => None,
+        Cause::NoHealthyUpstream(_) | Cause::Preflight | Cause::Leave(_) => None,
     };
     std::iter::successors(Some(Cause::BadRequest), |cause| after(*cause)).collect()
 }

@@ -10,7 +10,7 @@ pub(crate) const GET: &str = "GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n";
 pub(crate) const POST: &str = "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
 
 /// An open location on one worker, so that one pool serves every connection.
-fn open_to(addresses: &[String], more: &str) -> Gate {
+pub(crate) fn open_to(addresses: &[String], more: &str) -> Gate {
     let server = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
     let config = format!(
         "[upstreams.rec]\naddrs = {addresses:?}\n{more}\n\
@@ -51,7 +51,7 @@ fn a_response_that_breaks_off_at_once_still_delivers_what_came() {
 }
 
 /// How often each of these origins was asked.
-fn counts(origins: &[Origin]) -> Vec<usize> {
+pub(crate) fn counts(origins: &[Origin]) -> Vec<usize> {
     origins.iter().map(Origin::count).collect()
 }
 

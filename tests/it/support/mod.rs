@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 mod canary;
 mod client;
+pub(crate) mod dns;
 pub(crate) mod fault;
 mod frame_origin;
 pub(crate) mod frames;
