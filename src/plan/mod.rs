@@ -8,6 +8,7 @@ mod destination;
 mod location;
 mod order;
 mod renew;
+mod target;
 #[cfg(test)]
 mod tests;
 mod warnings;
@@ -329,24 +330,6 @@ pub enum Target {
     Unix(PathBuf),
 }
 
-impl Target {
-    /// The name that has to be resolved, with the port, if there is one.
-    pub(crate) fn name(&self) -> Option<(&str, u16)> {
-        match self {
-            Self::Tcp { host, port } if host.parse::<IpAddr>().is_err() => Some((host, *port)),
-            _ => None,
-        }
-    }
-
-    /// The IP address that is written, with the port, if there is one.
-    pub(crate) fn ip(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp { host, port } => Some(SocketAddr::new(host.parse().ok()?, *port)),
-            Self::Unix(_) => None,
-        }
-    }
-}
-
 /// How an address is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -379,16 +362,6 @@ pub enum HostPolicy {
     Upstream,
     /// This one.
     Literal(HeaderValue),
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 impl fmt::Display for ListenAddr {
