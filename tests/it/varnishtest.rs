@@ -48,3 +48,8 @@ fn framing() {
 fn streams() {
     play("streams.vtc");
 }
+
+#[test]
+fn h2() {
+    play("h2.vtc");
+}
