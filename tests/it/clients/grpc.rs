@@ -1,86 +1,90 @@
-//! A client of gRPC with its key as metadata, over HTTP/1.1: Connect's gRPC-Web.
+//! A client and a server of gRPC, with the key as metadata: HTTP/2 on both sides of the gate.
 
-use super::guarding;
-use super::program::{run, start};
-use super::provider::WORDS;
-use crate::support::reference::{K1, K2, K3, KEYS};
-use crate::support::{Canaries, Exchange, Gate, Origin, Signal};
+use std::net::SocketAddr;
 
-const PROGRAM: &str = "grpc_node.mjs";
+use super::program::{command, run, start};
+use super::{PROVIDERS, guarding_over};
+use crate::support::reference::{K1, K2, K3, K4, KEYS};
+use crate::support::{Canaries, Gate, Program, wait_until};
 
-/// A message of one text, in its frame: one byte of flags and four of the length.
-fn frame(text: &str) -> Vec<u8> {
-    let length = |length: usize| u8::try_from(length).expect("it is short");
-    let message = [&[0x0a, length(text.len())], text.as_bytes()].concat();
-    [&[0, 0, 0, 0, length(message.len())], &message[..]].concat()
-}
+const CLIENT: &str = "grpc_client.py";
 
-/// Trailers are the last frame of a body.
-const OK: &[u8] = b"\x80\0\0\0\x10grpc-status: 0\r\n";
+/// What a call of the kind that the server says something about is answered.
+const ANSWER: &str = "hello x-begun=yes x-cost=42 x-digest-bin=b'\\x00\\xff'";
 
-fn say(exchange: &mut Exchange, frames: &[u8]) {
-    exchange.write("HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web+proto\r\n");
-    exchange.write(format!("Content-Length: {}\r\n\r\n", frames.len()));
-    exchange.write(frames);
-}
-
-/// A service that says all words at once, or one at each signal.
-fn model(next: Signal) -> Origin {
-    Origin::scripted(move |exchange| {
-        exchange.read_body();
-        if exchange.request.second_word() == "/Model/Ask" {
-            return say(exchange, &[&frame(&WORDS.join(" ")), OK].concat());
-        }
-        exchange.write("HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web+proto\r\n");
-        exchange.write("Transfer-Encoding: chunked\r\n\r\n");
-        for word in WORDS {
-            next.wait();
-            exchange.chunk(&frame(word));
-        }
-        exchange.chunk(OK);
-        exchange.write("0\r\n\r\n");
-    })
-}
-
-#[test]
-fn a_call_is_let_through_by_its_metadata_and_the_key_goes_no_further() {
-    let model = model(Signal::new());
-    let gate = guarding(model.address);
-    assert_eq!(run(PROGRAM, &["ask"], &gate, K1), WORDS.join(" "));
-    assert_eq!(Canaries::of(&KEYS).found_in(&model.last().bytes()), None);
-}
-
-#[test]
-fn every_message_of_a_stream_is_seen_before_the_next_is_sent() {
-    let next = Signal::new();
-    let model = model(next.clone());
-    let gate = guarding(model.address);
-    let program = start(PROGRAM, &["stream"], &gate, K1);
-    for (number, word) in (1..).zip(WORDS) {
-        next.give();
-        assert_eq!(program.line(number), word);
-    }
-    assert_eq!(program.prints(), WORDS.join("\n"));
-}
-
+/// A server, and a gate in front of it.
 #[track_caller]
-fn check_refused(gate: &Gate, key: &str, task: &str, expected: &str) {
-    let printed = run(PROGRAM, &[task], gate, key);
-    let (status, id) = printed.rsplit_once(' ').expect("several words");
-    assert_eq!(status, expected);
-    let logged = format!("id={id}");
-    gate.stdout.wait_for(&logged, |line| line.ends_with(&logged));
+fn guarded() -> (Program, Gate) {
+    let server = Program::start(&mut command("grpc_server.py"));
+    let port = server.line(1).parse().expect("a port");
+    let gate = guarding_over("h2", SocketAddr::from(([127, 0, 0, 1], port)));
+    (server, gate)
 }
 
 #[test]
-fn a_refusal_is_the_status_that_grpc_has_for_it() {
-    let model = model(Signal::new());
-    let gate = guarding(model.address);
-    for task in ["ask", "stream"] {
-        check_refused(&gate, "wrong", task, "Unauthenticated 16 Key auth fail");
-        check_refused(&gate, K2, task, "PermissionDenied 7 Key not allowed");
+fn calls_of_every_kind_pass_and_so_does_what_the_server_says_about_them() {
+    let (server, gate) = guarded();
+    for place in ["header", "bearer"] {
+        assert_eq!(run(CLIENT, &[place, "ask"], &gate, K1), ANSWER);
     }
-    assert_eq!(model.connections(), 0);
-    assert_eq!(run(PROGRAM, &["ask"], &gate, K3), WORDS.join(" "));
-    check_refused(&gate, K3, "ask", "ResourceExhausted 8 Quota exceeded");
+    let all = ["header", "large", "gather", "refuse"];
+    let said = "True\na b c\nFAILED_PRECONDITION not today: 100 % booked x-cost=0";
+    assert_eq!(run(CLIENT, &all, &gate, K1), said);
+    // The server gets the key that only it and the gate know.
+    let told = server.stdout.text();
+    assert_eq!(Canaries::of(&KEYS).found_in(told.as_bytes()), None, "{told}");
+    assert!(told.contains(&format!("metadata x-api-key {PROVIDERS}")), "{told}");
+    assert!(told.contains("metadata x-request-id "), "{told}");
+}
+
+#[test]
+fn every_message_of_a_stream_is_there_before_the_next_is_sent() {
+    let (_server, gate) = guarded();
+    let said = "one\ntwo\nthree\nA\nB\nC";
+    assert_eq!(run(CLIENT, &["bearer", "count", "chat"], &gate, K1), said);
+}
+
+#[test]
+fn a_refused_call_has_the_status_that_grpc_has_for_it() {
+    let (server, gate) = guarded();
+    for (place, key, task, expected) in [
+        ("none", K1, "ask", "UNAUTHENTICATED Key missing"),
+        ("header", "wrong", "ask", "UNAUTHENTICATED Key auth fail"),
+        ("bearer", "wrong", "chat", "UNAUTHENTICATED Key auth fail"),
+        ("header", K2, "ask", "PERMISSION_DENIED Key not allowed"),
+        ("bearer", K2, "gather", "PERMISSION_DENIED Key not allowed"),
+        ("header", K2, "count", "PERMISSION_DENIED Key not allowed"),
+    ] {
+        let said = run(CLIENT, &[place, task], &gate, key);
+        assert!(said.starts_with(expected), "{place} {task}: {said}");
+    }
+    assert_eq!(server.stdout.lines().len(), 1, "{}", server.wrote());
+    for (key, expected) in
+        [(K3, "RESOURCE_EXHAUSTED Quota exceeded"), (K4, "RESOURCE_EXHAUSTED Too many requests")]
+    {
+        let said = run(CLIENT, &["header", "ask", "ask"], &gate, key);
+        let (first, second) = said.split_once('\n').expect("two lines");
+        assert_eq!(first, ANSWER);
+        assert!(second.starts_with(expected), "{second}");
+    }
+}
+
+#[test]
+fn a_call_without_its_server_is_unavailable_until_there_is_one() {
+    let (server, gate) = guarded();
+    assert_eq!(run(CLIENT, &["header", "ask"], &gate, K1), ANSWER);
+    drop(server);
+    let said = run(CLIENT, &["header", "ask"], &gate, K1);
+    assert!(said.starts_with("UNAVAILABLE Bad gateway"), "{said}");
+}
+
+#[test]
+fn a_call_that_is_late_is_cancelled_where_it_runs_and_disturbs_no_other() {
+    let (server, gate) = guarded();
+    let late = start(CLIENT, &["header", "wait"], &gate, K1);
+    wait_until("the call runs", || server.stdout.text().contains("waiting"));
+    assert_eq!(run(CLIENT, &["header", "ask"], &gate, K1), ANSWER);
+    assert!(late.prints().starts_with("DEADLINE_EXCEEDED"));
+    wait_until("the server is told", || server.stdout.text().contains("cancelled"));
+    assert_eq!(run(CLIENT, &["header", "ask"], &gate, K1), ANSWER);
 }

@@ -2,6 +2,7 @@
 //! the key are changed.
 
 mod grpc;
+mod grpc_web;
 mod program;
 mod provider;
 mod sdks;
@@ -21,6 +22,12 @@ const PROVIDERS: &str = "sk-its-own-5d41402abc4b2a76b9719d911017c592";
 /// everything, `K2` may only read, `K3` has a quota of one request a day, `K4` a rate.
 #[track_caller]
 fn guarding(provider: SocketAddr) -> Gate {
+    guarding_over("h1", provider)
+}
+
+/// The same, where the provider is spoken to in this version of HTTP.
+#[track_caller]
+fn guarding_over(protocol: &str, provider: SocketAddr) -> Gate {
     let hash = |key: &str| Digest::of(key.as_bytes()).written();
     let records = [
         ("all", K1, ""),
@@ -30,7 +37,7 @@ fn guarding(provider: SocketAddr) -> Gate {
     ]
     .map(|(id, key, rules)| format!("[[key]]\nid = \"{id}\"\nhash = \"{}\"\n{rules}\n", hash(key)));
     let config = format!(
-        "[upstreams.rec]\naddrs = [\"{provider}\"]\n[plugins.key-auth]\nsources = [\"bearer\", \"header:x-api-key\", \"websocket\"]\n\
+        "[upstreams.rec]\naddrs = [\"{provider}\"]\nprotocol = \"{protocol}\"\n[plugins.key-auth]\nsources = [\"bearer\", \"header:x-api-key\", \"websocket\"]\n\
          keys_file = \"keys.toml\"\nhide_credentials = true\nerrors = \"json\"\n\
          [plugins.request-headers.set]\nAuthorization = \"Bearer {PROVIDERS}\"\n\
          X-Api-Key = \"{PROVIDERS}\"\n\
