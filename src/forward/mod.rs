@@ -7,6 +7,7 @@ mod tests;
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -73,8 +74,7 @@ pub(crate) async fn send(
     };
     let (mut wanted, mut connections) = (Wanted::default(), 0);
     loop {
-        let leased = served.lease(admitted.upstream, &wanted).await;
-        let mut lease = leased.map_err(|why| no_lease(&why))?;
+        let mut lease = lease(client, served, admitted.upstream, &wanted).await?;
         let address = Rc::clone(lease.address());
         connections += u32::from(!lease.is_reused());
         let host = headers::host_sent(&lease.upstream().host, lease.own_host(), passage.host);
@@ -91,6 +91,21 @@ pub(crate) async fn send(
         }
         wanted = Wanted { fresh: true, elsewhere: Some(address) };
     }
+}
+
+/// Takes a connection for the request, unless its key is revoked while others are served first.
+async fn lease(
+    client: &Client,
+    served: &Served,
+    upstream: usize,
+    wanted: &Wanted,
+) -> Result<Lease, Reply> {
+    let mut leased = pin!(served.lease(upstream, wanted));
+    poll_fn(|cx| {
+        client.check_grant()?;
+        leased.as_mut().poll(cx).map_err(|why| no_lease(&why))
+    })
+    .await
 }
 
 /// Refuses a body that says that it is longer than its location allows.

@@ -77,6 +77,28 @@ fn what_a_key_opened_ends_when_it_expires_or_is_replaced() {
 }
 
 #[test]
+fn who_waits_for_an_upstream_is_sent_away_when_the_key_is_revoked() {
+    let (origin, config) = (endless(), LOCATIONS);
+    let config = upstream(&origin) + "max_connections = 1\n" + config;
+    let records = record("a", "") + &record("b", "");
+    let gate = Gate::with(&[
+        ("keygate.toml", &*config),
+        ("plugins.key-auth.toml", &format!("{PLUGIN}cut_streams = true\n")),
+        ("keys.toml", &records),
+        ("server.toml", LISTEN),
+    ]);
+    let mut first = gate.client();
+    assert_eq!(first.send(request("a", "GET /stream", "")).response_head().status, 200);
+    let mut waiting = gate.client();
+    waiting.send(request("b", "GET /x", ""));
+    gate.write("keys.toml", &record("a", ""));
+    assert_eq!(waiting.response().status, 401);
+    drop(first);
+    assert_eq!(status(&gate, "a"), 200);
+    assert_eq!(origin.count(), 2, "of the first key, and none of the other");
+}
+
+#[test]
 fn what_two_keys_opened_ends_with_either() {
     let origin = endless();
     let second = "header = \"X-Second\"\nkeys_file = \"second.keys.toml\"\ncut_streams = true\n";
