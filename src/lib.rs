@@ -7,8 +7,8 @@
 //! or answer it with a [`reply`]. Then `forward` sends it to an `upstream` and the `answer` back,
 //! or a `verdict` tells another proxy that it may go on; what they hand on is a [`head`] with its
 //! [`fields`]. [`keys`] and [`query`] are the pure parts of authentication, [`keystore`] is where
-//! files of keys are, [`limit`] counts; [`observe`] is what can be seen from outside, and `admin`
-//! where the gate itself is asked.
+//! files of keys are, [`limit`] counts; `tls` is what encrypts both sides, [`observe`] is what can
+//! be seen from outside, and `admin` where the gate itself is asked.
 
 mod admin;
 mod answer;
@@ -42,6 +42,7 @@ mod screen;
 mod server;
 mod socket;
 mod stack;
+mod tls;
 mod upstream;
 mod verdict;
 
@@ -94,6 +95,7 @@ pub fn run(
     let spread = Spread::new(inboxes, plan.server.max_connections);
     let delays = Arc::<Delays>::default();
     let metrics = plan.admin.as_ref().map(|admin| Metrics::new(admin.counted_keys));
+    let secured: Vec<_> = plan.listen.iter().map(|on| on.tls).collect();
     let (plans, plan_receiver) = watch::channel(Arc::new(plan));
     let latest = plan_receiver.clone();
     let (stop, stop_receiver) = watch::channel(false);
@@ -121,8 +123,8 @@ pub fn run(
         let state = admin::State { gate, stop: stop_receiver };
         runtime.block_on(async { admin.serve(state) }).map_err(cannot_start)?;
     }
-    for address in &addresses {
-        tracing::info!("listening on {address}");
+    for (address, tls) in addresses.iter().zip(secured) {
+        tracing::info!("listening on {address}{}", if tls { " with TLS" } else { "" });
     }
     for address in &admin_addresses {
         tracing::info!("telling health and metrics at {address}");

@@ -1,4 +1,4 @@
-//! A stream to a peer, over TCP or a unix socket.
+//! A stream to a peer, over TCP, TLS or a unix socket.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -10,11 +10,16 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::tls::Alpn;
+use crate::tls::stream::TlsStream;
+
 /// A connected stream.
 #[derive(Debug)]
 pub(crate) enum Socket {
     /// Over TCP.
     Tcp(TcpStream),
+    /// Over TLS, which goes over TCP; boxed, so that others are not larger for it.
+    Tls(Box<TlsStream>),
     /// Over a unix socket.
     Unix(UnixStream),
 }
@@ -24,6 +29,8 @@ pub(crate) enum Socket {
 pub(crate) enum Stream {
     /// Over TCP.
     Tcp(std::net::TcpStream),
+    /// Over TCP, for a handshake of TLS to begin.
+    Tls(std::net::TcpStream),
     /// Over a unix socket.
     Unix(std::os::unix::net::UnixStream),
 }
@@ -40,6 +47,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -53,6 +61,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -77,6 +86,7 @@ impl AsyncWrite for Socket {
         }
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
@@ -85,14 +95,18 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// Neither kind buffers anything.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// Only TLS holds anything back: what is encrypted already, and has found no room.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
@@ -114,38 +128,65 @@ pub(crate) fn watch<T: AsFd + AsRawFd>(owner: T, interest: Interest) -> io::Resu
     AsyncFd::with_interest(owner, interest)
 }
 
-impl Socket {
-    /// Puts a stream on the runtime of the calling worker. Nothing is read before the kernel says
-    /// that there is something: a client that has just connected is mostly still sending.
+/// A stream on the runtime of a worker.
+pub(crate) enum Registered {
+    /// One that can be spoken over.
+    Open(Socket),
+    /// One on which hands are to be shaken first.
+    Handshake(TcpStream),
+}
+
+impl Stream {
+    /// Puts it on the runtime of the calling worker. Nothing is read before the kernel says that
+    /// there is something: a client that has just connected is mostly still sending.
     ///
     /// # Errors
     /// When the descriptor cannot be registered.
-    pub(crate) fn register(stream: Stream) -> io::Result<Self> {
-        Ok(match stream {
-            Stream::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
-            Stream::Unix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+    pub(crate) fn register(self) -> io::Result<Registered> {
+        Ok(match self {
+            Self::Tcp(stream) => Registered::Open(Socket::Tcp(TcpStream::from_std(stream)?)),
+            Self::Tls(stream) => Registered::Handshake(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => Registered::Open(Socket::Unix(UnixStream::from_std(stream)?)),
         })
+    }
+}
+
+impl Socket {
+    /// What is spoken over it, as far as that was agreed on with TLS.
+    pub(crate) fn alpn(&self) -> Option<Alpn> {
+        match self {
+            Self::Tls(stream) => Some(stream.alpn()),
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
     }
 
     /// What a request that comes over it was asked for by: `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
-        "http"
+        if self.alpn().is_some() { "https" } else { "http" }
     }
 
-    /// Whether there is anything to read, the end of the stream included.
+    /// Whether there is anything to read, the end of the stream included. Over TLS it may come to
+    /// nothing yet.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Tls(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 
     /// Ends the stream with a reset when it is closed; a unix socket has none.
-    pub(crate) fn reset_when_closed(&self) {
-        if let Self::Tcp(stream) = self {
-            // If that fails, the stream is closed in the usual way.
-            let _ = stream.set_zero_linger();
-        }
+    pub(crate) fn reset_when_closed(&mut self) {
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => {
+                stream.cut();
+                stream.tcp()
+            }
+            Self::Unix(_) => return,
+        };
+        // If that fails, the stream is closed in the usual way.
+        let _ = stream.set_zero_linger();
     }
 
     /// Whether the peer has closed its side, even if bytes before that are still unread.
@@ -153,6 +194,7 @@ impl Socket {
         let mut cx = Context::from_waker(Waker::noop());
         let ready = match self {
             Self::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+            Self::Tls(stream) => pin!(stream.tcp().ready(Interest::READABLE)).poll(&mut cx),
             Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
         };
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())

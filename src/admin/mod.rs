@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::observe::metrics::Gate;
 use crate::observe::seldom::Seldom;
-use crate::plan::ListenAddr;
+use crate::plan::{ListenAddr, ListenOn};
 use crate::server::listener::{self, Bound};
 
 /// How many may ask at a time: a scraper, some probes, and a person.
@@ -61,7 +61,9 @@ pub(crate) struct Sockets(Vec<Bound>);
 pub(crate) fn bind(
     listen: &[ListenAddr],
 ) -> Result<(Sockets, Vec<ListenAddr>), (ListenAddr, io::Error)> {
-    let listener::Sockets { by_worker, addresses } = listener::bind(listen, 1)?;
+    let clear = |address: &ListenAddr| ListenOn { address: address.clone(), tls: false };
+    let listen: Vec<_> = listen.iter().map(clear).collect();
+    let listener::Sockets { by_worker, addresses } = listener::bind(&listen, 1)?;
     Ok((Sockets(by_worker.into_iter().flatten().collect()), addresses))
 }
 
@@ -91,7 +93,7 @@ enum Listener {
 impl Listener {
     fn register(bound: Bound) -> io::Result<Self> {
         Ok(match bound {
-            Bound::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
+            Bound::Tcp { listener, .. } => Self::Tcp(TcpListener::from_std(listener)?),
             Bound::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
         })
     }

@@ -16,17 +16,57 @@ use super::suggest;
 use super::types::{Text, deserialize_text};
 use crate::plan::{HostPolicy, ListenAddr, Target, UpstreamAddr};
 
-deserialize_text!(ListenAddr, Trusted, Network, UpstreamAddr, HostHeader);
+deserialize_text!(ListenAddr, ListenAt, Trusted, Network, UpstreamAddr, HostHeader);
 
 /// `listen`: one address or a list; never empty.
 #[derive(Clone, Debug)]
-pub struct Listen(pub Vec<Spanned<ListenAddr>>);
+pub struct Listen<T = ListenAddr>(pub Vec<Spanned<T>>);
 
-impl Listen {
-    /// An address that is known to be one.
-    pub(super) fn literal(address: &str) -> Self {
-        let address = ListenAddr::parse(address).expect("a default is an address");
-        Self(vec![Spanned::new(0..0, address)])
+/// An address that is known to be one.
+pub(super) fn literal<T: Text>(address: &str) -> Listen<T> {
+    let address = T::parse(address).expect("a default is an address");
+    Listen(vec![Spanned::new(0..0, address)])
+}
+
+/// An address to listen on, and what the operator wrote in front of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAt {
+    /// The address.
+    pub address: ListenAddr,
+    /// What is spoken there; absent: what `[server.tls]` says.
+    pub scheme: Option<Scheme>,
+}
+
+/// What is spoken at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP in the clear.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl AsRef<ListenAddr> for ListenAt {
+    fn as_ref(&self) -> &ListenAddr {
+        &self.address
+    }
+}
+
+impl Text for ListenAt {
+    const EXPECTED: &'static str = ListenAddr::EXPECTED;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Some(Scheme::Http), rest),
+            Some(("https", rest)) => (Some(Scheme::Https), rest),
+            _ => (None, text),
+        };
+        match ListenAddr::parse(rest)? {
+            ListenAddr::Unix(_) if scheme.is_some() => {
+                Err("a unix socket has no scheme: what is spoken there is never TLS".to_owned())
+            }
+            address => Ok(Self { address, scheme }),
+        }
     }
 }
 
@@ -34,7 +74,7 @@ impl Listen {
 #[derive(Clone, Debug)]
 pub struct Addresses(pub Vec<Spanned<UpstreamAddr>>);
 
-impl<'de> Deserialize<'de> for Listen {
+impl<'de, T: Text + Deserialize<'de>> Deserialize<'de> for Listen<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OneOrMany(PhantomData)).map(Self)
     }
@@ -174,8 +214,7 @@ impl Text for Network {
 const MAX_WEIGHT: u32 = 10_000;
 
 impl Text for UpstreamAddr {
-    const EXPECTED: &'static str =
-        "a host and a port, such as \"127.0.0.1:8000\", or \"unix:/run/app.sock\"";
+    const EXPECTED: &'static str = "a host and a port, such as \"127.0.0.1:8000\" or \"https://HOST\", or \"unix:/run/app.sock\"";
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut words = text.split_whitespace();
@@ -187,24 +226,22 @@ impl Text for UpstreamAddr {
             Some(Ok(weight)) if (1..=MAX_WEIGHT).contains(&weight) => weight,
             Some(_) => return Err(format!("a weight is a number from 1 to {MAX_WEIGHT}")),
         };
-        Ok(Self { target: target(address)?, weight })
+        let (tls, target) = target(address)?;
+        Ok(Self { target, weight, tls })
     }
 }
 
-fn target(address: &str) -> Result<Target, String> {
+/// Whether an address speaks TLS, and what is connected to.
+fn target(address: &str) -> Result<(bool, Target), String> {
     if let Some(path) = address.strip_prefix("unix:") {
-        return socket_path(path).map(Target::Unix);
+        return socket_path(path).map(|path| (false, Target::Unix(path)));
     }
-    if address.starts_with("https://") {
-        return Err("`https://` addresses are not built yet".to_owned());
-    }
-    let (address, default_port) = match address.strip_prefix("http://") {
-        Some(rest) => (rest.strip_suffix('/').unwrap_or(rest), Some(80)),
-        None => (address, None),
+    let (tls, default_port, address) = match address.split_once("://") {
+        Some(("http", rest)) => (false, Some(80), rest.strip_suffix('/').unwrap_or(rest)),
+        Some(("https", rest)) => (true, Some(443), rest.strip_suffix('/').unwrap_or(rest)),
+        Some(_) => return Err("the scheme of an address is http://, https:// or none".to_owned()),
+        None => (false, None, address),
     };
-    if address.contains("://") {
-        return Err("the scheme of an address is http://, or none".to_owned());
-    }
     if address.contains('@') {
         return Err("an address holds no user and no password".to_owned());
     }
@@ -228,7 +265,7 @@ fn target(address: &str) -> Result<Target, String> {
         false => is_host_name(host),
     };
     match port {
-        Some(port) if valid && port > 0 => Ok(Target::Tcp { host: host.into(), port }),
+        Some(port) if valid && port > 0 => Ok((tls, Target::Tcp { host: host.into(), port })),
         None if valid => Err("the port is missing, as in \"127.0.0.1:8000\"".to_owned()),
         _ => Err(format!("expected {}", UpstreamAddr::EXPECTED)),
     }

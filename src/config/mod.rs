@@ -16,6 +16,7 @@ mod section;
 pub(crate) mod source;
 pub mod suggest;
 pub(crate) mod syntax;
+mod tls;
 pub mod types;
 mod unit;
 
@@ -25,7 +26,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use self::address::{Addresses, HostHeader, Listen, Trusted};
+use self::address::{Addresses, HostHeader, Listen, ListenAt, Trusted, literal};
 use self::source::{Findings, Origin, Sources};
 use self::types::{Count, HeadSize, Hosts, MethodName, Path, Period, Size};
 use crate::plan::{Balance, LogFormat, Protocol};
@@ -37,6 +38,7 @@ pub use self::environment::Environment;
 pub(crate) use self::files::is_part;
 pub use self::load::load;
 pub(crate) use self::mask::looks_random;
+pub use self::tls::{CertificatePair, ClientCertificates, ServerTls, UpstreamTls};
 
 /// The files of a configuration as they are now; none when they cannot be listed.
 pub(crate) fn files(path: &std::path::Path) -> Option<Vec<std::path::PathBuf>> {
@@ -135,7 +137,7 @@ pub struct Plugin {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Where to listen: an address or a list of them.
-    pub listen: Listen,
+    pub listen: Listen<ListenAt>,
     /// How many threads serve; 0: one per core.
     pub workers: Count<0, 1024>,
     /// Whose `X-Forwarded-*` are believed.
@@ -156,6 +158,8 @@ pub struct Server {
     pub max_header_size: HeadSize,
     /// How long requests in flight may go on after a stop.
     pub shutdown_timeout: Period,
+    /// What clients are shown and asked for where TLS is spoken.
+    pub tls: Option<Spanned<ServerTls>>,
 }
 
 /// Loopback: what is reachable from outside was written down as such.
@@ -187,7 +191,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 impl Default for Server {
     fn default() -> Self {
         Self {
-            listen: Listen::literal(LISTEN),
+            listen: literal(LISTEN),
             workers: Count::new(0),
             trusted_proxies: Vec::new(),
             max_connections: Spanned::new(0..0, Count::new(0)),
@@ -198,6 +202,7 @@ impl Default for Server {
             keepalive_timeout: Period(KEEPALIVE_TIMEOUT),
             max_header_size: HeadSize(MAX_HEADER_SIZE),
             shutdown_timeout: Period(SHUTDOWN_TIMEOUT),
+            tls: None,
         }
     }
 }
@@ -220,7 +225,7 @@ const COUNTED_KEYS: u32 = 100;
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: Listen::literal(ADMIN_LISTEN), counted_keys: Count::new(COUNTED_KEYS) }
+        Self { listen: literal(ADMIN_LISTEN), counted_keys: Count::new(COUNTED_KEYS) }
     }
 }
 
@@ -273,6 +278,8 @@ pub struct Upstream {
     pub fail_timeout: Period,
     /// How its addresses are checked.
     pub health: Option<types::Health>,
+    /// How addresses that speak TLS are met.
+    pub tls: Option<Spanned<UpstreamTls>>,
 }
 
 /// One lost SYN is sent again after 1 s, a second one after 3 s: the first repeat may succeed.
@@ -316,6 +323,7 @@ impl Default for Upstream {
             max_fails: Count::new(MAX_FAILS),
             fail_timeout: Period(FAIL_TIMEOUT),
             health: None,
+            tls: None,
         }
     }
 }

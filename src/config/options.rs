@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::address::{Addresses, Listen};
+use super::address::{Addresses, Listen, ListenAt};
 use super::environment::Environment;
 use super::problem::{Fault, Problems};
 use super::source::{Findings, Origin, Sources};
@@ -62,7 +62,7 @@ impl Config {
         let keys = start.keys(environment, production);
         let plugin = if keys.is_empty() { None } else { start.plugin(options, keys) };
         let locations = start.locations(options, plugin.is_some());
-        let listen = start.parse::<ListenAddr>("--listen", options.listen.as_deref());
+        let listen = start.parse::<ListenAt>("--listen", options.listen.as_deref());
         let admin = start.parse::<ListenAddr>("--admin", options.admin.as_deref());
         let upstream = start.upstream(&options.upstream);
         let Start { sources, findings } = start;

@@ -26,6 +26,55 @@ pub(super) enum Form {
     Keys,
 }
 
+/// The fields of `[server]`, and of an upstream.
+const SERVER: &[&str] = &[
+    "listen",
+    "workers",
+    "trusted_proxies",
+    "max_connections",
+    "client_header_timeout",
+    "client_body_timeout",
+    "client_min_rate",
+    "http2_max_concurrent_streams",
+    "keepalive_timeout",
+    "max_header_size",
+    "shutdown_timeout",
+    "tls",
+    "tls.certificates",
+    "tls.certificates.cert",
+    "tls.certificates.key",
+    "tls.client_ca",
+    "tls.client_certificates",
+    "tls.handshake_timeout",
+];
+const UPSTREAM: &[&str] = &[
+    "addrs",
+    "balance",
+    "protocol",
+    "host",
+    "connect_timeout",
+    "response_timeout",
+    "read_timeout",
+    "max_idle",
+    "max_connections",
+    "max_queue",
+    "queue_timeout",
+    "max_fails",
+    "fail_timeout",
+    "health",
+    "health.path",
+    "health.interval",
+    "health.timeout",
+    "health.unhealthy",
+    "health.healthy",
+    "tls",
+    "tls.ca",
+    "tls.server_name",
+    "tls.cert",
+    "tls.key",
+    "tls.insecure_skip_verify",
+];
+
 impl Unit {
     /// Whether the values of a field are no secrets. What is not listed is masked; fields inside of
     /// fields are listed with a dot between them.
@@ -42,42 +91,10 @@ impl Unit {
     /// The fields of a table that is no plugin's.
     fn shown_fields(self) -> &'static [&'static str] {
         match self {
-            Self::Server => &[
-                "listen",
-                "workers",
-                "trusted_proxies",
-                "max_connections",
-                "client_header_timeout",
-                "client_body_timeout",
-                "client_min_rate",
-                "http2_max_concurrent_streams",
-                "keepalive_timeout",
-                "max_header_size",
-                "shutdown_timeout",
-            ],
+            Self::Server => SERVER,
             Self::Admin => &["listen", "counted_keys"],
             Self::Log => &["format", "access"],
-            Self::Upstream => &[
-                "addrs",
-                "balance",
-                "protocol",
-                "host",
-                "connect_timeout",
-                "response_timeout",
-                "read_timeout",
-                "max_idle",
-                "max_connections",
-                "max_queue",
-                "queue_timeout",
-                "max_fails",
-                "fail_timeout",
-                "health",
-                "health.path",
-                "health.interval",
-                "health.timeout",
-                "health.unhealthy",
-                "health.healthy",
-            ],
+            Self::Upstream => UPSTREAM,
             // Each kind says its own.
             Self::Plugin => &["category"],
             Self::Location => &[
@@ -130,8 +147,8 @@ impl Unit {
 pub(super) fn is_shown(unit: Unit, way: &[&str]) -> bool {
     match way {
         [field] => unit.shows(field),
-        [field, inner] => unit.shows(&format!("{field}.{inner}")),
-        _ => false,
+        [] => false,
+        way => unit.shows(&way.join(".")),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::forward::headers::{self, Framing, Passage, Sender};
 use crate::head::RequestHead;
 use crate::http1::stock::Stock;
 use crate::observe::request_id::RequestId;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::plugin::Authenticated;
 use crate::reply::{Asked, Cause, ErrorStyle, Reply};
 use crate::route::{Choice, Miss};
@@ -251,20 +251,21 @@ fn forwarded(
     let (peer, client) = (trace.peer.and_then(value), trace.client.and_then(value));
     let id = RequestId::of(&request.headers, admitted.trusted);
     let sender = Sender {
-        scheme: "http",
+        // As where the gate listens first.
+        scheme: plan.listen.first().map_or("http", plan::ListenOn::scheme),
         peer: peer.as_ref(),
         client: client.as_ref(),
         names: trace.key.and_then(|key| plan.names(location, key)),
         request_id: id.as_ref().map_or(NEW_ID, RequestId::as_bytes),
     };
     let passage = Passage::of(request, admitted, sender, framing);
-    let own_host = own_host(&upstream.addrs[0].target);
+    let own_host = own_host(&upstream.addrs[0]);
     let host = headers::host_sent(&upstream.host, &own_host, passage.host);
     mask::secrets(request, plan, &trace.sent);
     let mut head = Vec::new();
     headers::write_head(&mut head, request, host, &passage);
     let text = String::from_utf8_lossy(&head);
-    let addresses = upstream.addrs.iter().map(|address| address.target.to_string());
+    let addresses = upstream.addrs.iter().map(ToString::to_string);
     Forwarded {
         upstream: upstream.name.to_string(),
         addresses: addresses.collect(),

@@ -14,7 +14,7 @@ impl Compiler<'_> {
         }
         for address in &admin.listen.0 {
             let own = &self.config.server.listen.0;
-            if own.iter().any(|own| own.get_ref().overlaps(address.get_ref())) {
+            if own.iter().any(|own| own.get_ref().address.overlaps(address.get_ref())) {
                 let fault = Fault::at(address.span(), "requests to the API arrive there")
                     .help("`[admin]` has an address or a port of its own");
                 self.findings.fault_in(origin, fault);

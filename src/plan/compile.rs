@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderName;
+use toml::Spanned;
 
-use super::{Admin, Location, Log, NamedPlugin, Plan, ServerLimits, TrustedProxies, Upstream};
+use super::{
+    Admin, ListenAddr, Location, Log, NamedPlugin, Plan, ServerLimits, TrustedProxies, Upstream,
+};
 use crate::config::address::{Listen, Trusted};
-use crate::config::problem::{Fault, Problem, Problems, Severity};
+use crate::config::problem::{Fault, Problems, Severity};
 use crate::config::source::{Findings, Origin};
 use crate::config::{self, Config, Table};
 use crate::plugin::{Built, CredentialPlaces, Site};
@@ -38,24 +41,34 @@ pub fn compile(config: &Config, previous: Option<&Plan>) -> Result<Plan, Problem
     compiler.whole(&plugins, &compiled);
     let server = compiler.server();
     let admin = compiler.admin();
+    let listen = compiler.listen();
+    let tls = compiler.server_tls();
     let problems = config.sources.problems(&compiler.findings);
     if compiler.findings.has_errors() {
         return Err(Problems(problems));
     }
     let warnings = problems.into_iter().filter(|p| p.severity == Severity::Warning).collect();
     let upstreams = upstreams.into_iter().flatten().collect();
-    let (routes, locations) = compiled.into_iter().flatten().unzip();
-    Ok(plan(config, (server, admin), Router::new(routes), locations, upstreams, plugins, warnings))
+    let (routes, locations): (_, Vec<Location>) = compiled.into_iter().flatten().unzip();
+    // Whoever asks may be at the wrong place.
+    let by_status = locations.iter().any(|location| location.errors.by_status);
+    Ok(Plan {
+        unrouted: ErrorStyle { by_status, ..ErrorStyle::default() },
+        listen,
+        tls,
+        locations,
+        upstreams,
+        warnings,
+        ..plan(config, (server, admin), Router::new(routes), plugins)
+    })
 }
 
+/// A plan that listens nowhere and leads nowhere yet.
 fn plan(
     config: &Config,
     (server, admin): (ServerLimits, Option<Admin>),
     router: Router,
-    locations: Vec<Location>,
-    upstreams: Vec<Arc<Upstream>>,
     plugins: Vec<Option<Built>>,
-    warnings: Vec<Problem>,
 ) -> Plan {
     let mut credential_names = Vec::new();
     let mut credential_headers: Vec<HeaderName> = Vec::new();
@@ -74,23 +87,22 @@ fn plan(
     let plugins = named.filter_map(|(table, built)| {
         Some(NamedPlugin { name: table.name.as_str().into(), plugin: built?.plugin })
     });
-    // Whoever asks may be at the wrong place.
-    let by_status = locations.iter().any(|location| location.errors.by_status);
     Plan {
-        unrouted: ErrorStyle { by_status, ..ErrorStyle::default() },
-        listen: config.server.listen.0.iter().map(|address| address.get_ref().clone()).collect(),
+        unrouted: ErrorStyle::default(),
+        listen: Vec::new(),
+        tls: None,
         workers: workers(config),
         server,
         admin,
         trusted: trusted(config),
         log: Log { format: config.log.format, access: config.log.access },
         router,
-        locations,
-        upstreams,
+        locations: Vec::new(),
+        upstreams: Vec::new(),
         plugins: plugins.collect(),
         credential_names,
         credential_headers,
-        warnings,
+        warnings: Vec::new(),
     }
 }
 
@@ -177,12 +189,13 @@ impl Compiler<'_> {
                 self.findings.fault_in(&table.origin, fault);
             }
             let listen = &self.config.server.listen.0;
-            if listen.iter().any(|own| own.get_ref().is_reached_by(target)) {
+            if listen.iter().any(|own| own.get_ref().address.is_reached_by(target)) {
                 let fault = Fault::at(address.span(), "this gate listens there itself")
                     .help("`listen` in [server] says where; an upstream is another server");
                 self.findings.fault_in(&table.origin, fault);
             }
         }
+        let tls = self.upstream_tls(table, written, addrs);
         let addrs: Vec<_> = addrs.0.iter().map(|address| address.get_ref().clone()).collect();
         let bounds = written.max_connections.map(|max_connections| Bounds {
             max_connections: max_connections.number() as usize,
@@ -207,6 +220,7 @@ impl Compiler<'_> {
             health: written.health.as_ref().map(health),
             bounds,
             live,
+            tls,
         };
         let same = |old: &&Arc<Upstream>| ***old == upstream;
         let previous = self.previous.and_then(|plan| plan.upstreams.iter().find(same));
@@ -269,9 +283,10 @@ impl Compiler<'_> {
 }
 
 /// The addresses of a list that stand there before.
-pub(super) fn twice(listen: &Listen) -> impl Iterator<Item = Fault> {
-    listen.0.iter().enumerate().filter_map(|(index, address)| {
-        let is_known = listen.0[..index].iter().any(|it| it.get_ref() == address.get_ref());
+pub(super) fn twice<T: AsRef<ListenAddr>>(listen: &Listen<T>) -> impl Iterator<Item = Fault> {
+    let place = |written: &Spanned<T>| written.get_ref().as_ref().clone();
+    listen.0.iter().enumerate().filter_map(move |(index, address)| {
+        let is_known = listen.0[..index].iter().any(|other| place(other) == place(address));
         is_known.then(|| Fault::at(address.span(), "this address is there twice"))
     })
 }

@@ -5,16 +5,17 @@ mod admin;
 mod compile;
 pub(crate) mod connections;
 mod destination;
+mod listen;
 mod location;
 mod order;
 mod renew;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod warnings;
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -28,6 +29,8 @@ use crate::config::problem::Problem;
 use crate::plugin::{Authenticated, Names, Plugin};
 use crate::reply::ErrorStyle;
 use crate::route::Router;
+use crate::tls::acceptor::Acceptor;
+use crate::tls::connector::Connector;
 use crate::upstream::endpoint::Tolerance;
 use crate::upstream::health::Health;
 use crate::upstream::limit::Bounds;
@@ -35,12 +38,15 @@ use crate::upstream::live::Live;
 use crate::verdict::Asker;
 
 pub use self::compile::compile;
+pub use self::listen::{ListenAddr, ListenOn};
 
 /// A compiled configuration. `compile` is the only way to one, for start, `check` and reload.
 #[derive(Clone)]
 pub struct Plan {
     /// Where to listen; a reload cannot change it.
-    pub listen: Vec<ListenAddr>,
+    pub listen: Vec<ListenOn>,
+    /// What clients are met with where TLS is spoken.
+    pub tls: Option<Arc<Acceptor>>,
     /// How many worker threads; a reload cannot change it.
     pub workers: usize,
     /// Limits and timeouts of client connections.
@@ -91,8 +97,13 @@ impl Plan {
     /// Which settings differ from another plan that only a restart can change, as they are written.
     pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
         let mut fields = Vec::new();
-        if self.listen != other.listen {
+        let addresses = |plan: &Self| -> Vec<ListenAddr> {
+            plan.listen.iter().map(|on| on.address.clone()).collect()
+        };
+        if addresses(self) != addresses(other) {
             fields.push("listen");
+        } else if self.listen != other.listen {
+            fields.push("tls");
         }
         if self.workers != other.workers {
             fields.push("workers");
@@ -117,55 +128,6 @@ pub struct NamedPlugin {
     pub name: Box<str>,
     /// The plugin.
     pub plugin: Arc<dyn Plugin>,
-}
-
-/// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenAddr {
-    /// An IP address and port.
-    Tcp(SocketAddr),
-    /// The path of a unix socket.
-    Unix(PathBuf),
-}
-
-impl ListenAddr {
-    /// Whether who connects to one of the two could arrive at the other.
-    fn overlaps(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Tcp(one), Self::Tcp(other)) if one.port() == other.port() && one.port() > 0 => {
-                let same = one.ip() == other.ip();
-                same || one.ip().is_unspecified() || other.ip().is_unspecified()
-            }
-            (Self::Unix(one), Self::Unix(other)) => one == other,
-            _ => false,
-        }
-    }
-
-    /// Whether nobody on another machine can connect to it.
-    pub(crate) fn is_local(&self) -> bool {
-        match self {
-            Self::Tcp(address) => address.ip().is_loopback(),
-            Self::Unix(_) => true,
-        }
-    }
-
-    /// Whether who connects to this target certainly arrives here. Of names only `localhost` is
-    /// known: what others mean is seen when they are connected to.
-    fn is_reached_by(&self, target: &Target) -> bool {
-        match (self, target) {
-            (Self::Tcp(own), Target::Tcp { host, port }) if own.port() == *port => {
-                let local = host.eq_ignore_ascii_case("localhost");
-                let named = local.then_some(IpAddr::from(Ipv4Addr::LOCALHOST));
-                let address: Option<IpAddr> = host.parse().ok().or(named);
-                address.is_some_and(|address| {
-                    let here = address.is_loopback() || address.is_unspecified();
-                    address == own.ip() || own.ip().is_unspecified() && here
-                })
-            }
-            (Self::Unix(own), Target::Unix(path)) => own == path,
-            _ => false,
-        }
-    }
 }
 
 /// Limits and timeouts of client connections; all are finite.
@@ -305,6 +267,8 @@ pub struct Upstream {
     pub bounds: Option<Bounds>,
     /// What is known of it while the gate runs.
     pub live: Live,
+    /// What the addresses that speak TLS are met with; there if any of them does.
+    pub tls: Option<Arc<Connector>>,
 }
 
 /// One address of an upstream.
@@ -314,6 +278,8 @@ pub struct UpstreamAddr {
     pub target: Target,
     /// How large a share of the requests it gets; at least 1.
     pub weight: u32,
+    /// Whether it speaks TLS.
+    pub tls: bool,
 }
 
 /// Where to connect.
@@ -362,13 +328,4 @@ pub enum HostPolicy {
     Upstream,
     /// This one.
     Literal(HeaderValue),
-}
-
-impl fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }

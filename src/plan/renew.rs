@@ -11,7 +11,10 @@ use crate::plugin::{Plugin, Site};
 impl Plan {
     /// The files beside the configuration that this plan was made from.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.plugins.iter().flat_map(|plugin| plugin.plugin.files()).collect()
+        let keys = self.plugins.iter().flat_map(|plugin| plugin.plugin.files());
+        let shown = self.tls.iter().flat_map(|tls| tls.files());
+        let believed = self.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref());
+        keys.chain(shown).chain(believed.flat_map(|tls| tls.files())).collect()
     }
 
     /// Has keys that no file holds be asked for at once.

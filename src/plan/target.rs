@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::Target;
+use super::{Target, UpstreamAddr};
 
 impl Target {
     /// The name that has to be resolved, with the port, if there is one.
@@ -20,6 +20,13 @@ impl Target {
             Self::Tcp { host, port } => Some(SocketAddr::new(host.parse().ok()?, *port)),
             Self::Unix(_) => None,
         }
+    }
+}
+
+impl fmt::Display for UpstreamAddr {
+    /// As it is written, but for its weight.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.tls { "https://" } else { "" }, self.target)
     }
 }
 

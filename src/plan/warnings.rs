@@ -65,18 +65,19 @@ impl Compiler<'_> {
         }
     }
 
-    /// Finds keys in the query that come from other machines: keygate does not speak TLS.
+    /// Finds keys in the query that come from other machines in the clear.
     fn unencrypted(&mut self, plugins: &[Option<Built>]) {
-        let listen = self.config.server.listen.0.iter().map(|address| address.get_ref());
-        let mut remote = listen.filter(|address| !address.is_local());
+        let listen = self.config.server.listen.0.iter().map(|written| written.get_ref());
+        let clear = listen.filter(|written| !self.speaks_tls(written));
+        let mut remote = clear.map(|written| &written.address).filter(|on| !on.is_local());
         let Some(address) = remote.next() else { return };
         let in_query = |built: &Built| !built.credentials.parameters.is_empty();
         for (table, built) in self.config.plugins.iter().zip(plugins) {
             if built.as_ref().is_some_and(in_query) {
                 let message = format!("a key in the query comes to {address} unencrypted");
                 let fault = Fault::new(message).help(
-                    "let a proxy with TLS stand in front; and a header is better, since histories \
-                     and other servers' logs keep a query",
+                    "`[server.tls]`, or a proxy in front, encrypts it; and a header is better, since \
+                     histories and other servers' logs keep a query",
                 );
                 self.findings.warn_in(&table.origin, fault);
             }

@@ -11,6 +11,8 @@ use crate::verdict::Asker;
 pub enum Cause {
     /// The request cannot be read in one way only.
     BadRequest,
+    /// It comes in the clear to where TLS is spoken.
+    NotEncrypted,
     /// `CONNECT` or `TRACE`.
     MethodNotAllowed,
     /// No location matches.
@@ -56,7 +58,7 @@ impl Cause {
     /// The status.
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::NotEncrypted => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MissingKey | Self::InvalidKey => StatusCode::UNAUTHORIZED,
@@ -81,6 +83,7 @@ impl Cause {
     pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::BadRequest => "Bad request",
+            Self::NotEncrypted => "This port speaks HTTPS: the URL begins with https://",
             Self::MethodNotAllowed => "Method not allowed",
             Self::NotFound => "Not found",
             Self::MissingKey => "Key missing",
@@ -105,7 +108,10 @@ impl Cause {
     /// What a program reads.
     pub(crate) fn code(self) -> Code {
         match self {
-            Self::BadRequest | Self::MethodNotAllowed | Self::RequestTimeout => Code::BadRequest,
+            Self::BadRequest
+            | Self::NotEncrypted
+            | Self::MethodNotAllowed
+            | Self::RequestTimeout => Code::BadRequest,
             Self::NotFound => Code::NotFound,
             Self::MissingKey => Code::MissingApiKey,
             Self::InvalidKey => Code::InvalidApiKey,
@@ -151,7 +157,7 @@ impl Cause {
             | Self::TargetTooLong => "8",
             Self::NotFound | Self::MethodNotAllowed => "12",
             Self::UpstreamTimeout | Self::RequestTimeout => "4",
-            Self::BadRequest => "3",
+            Self::BadRequest | Self::NotEncrypted => "3",
             Self::Overloaded | Self::BadGateway | Self::NoHealthyUpstream(_) => "14",
         }
     }

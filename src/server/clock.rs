@@ -219,7 +219,7 @@ impl Deadlines {
     }
 
     /// Ends a wait now, as if its time were over.
-    fn end(&self, wait: Wait) {
+    pub(super) fn end(&self, wait: Wait) {
         self.clock.now_ms.set(self.clock.now_ms.get().max(1));
         self.due_ms[wait as usize].set(1);
         self.wake();

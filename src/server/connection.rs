@@ -3,17 +3,26 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::client::Peer;
+use super::h1::head::PREFACE;
 use super::worker::Worker;
 use super::{h1, h2};
 use crate::socket::Socket;
+use crate::tls::Alpn;
 
 /// Serves one connection until either side ends it. One of HTTP/2 is boxed, because all others
 /// would be larger by it.
 pub(super) async fn serve(worker: Rc<Worker>, socket: Socket, peer: Option<IpAddr>) {
     let peer = Peer::new(peer, socket.scheme());
+    // What was agreed on with TLS is spoken, and nothing else.
+    if socket.alpn() == Some(Alpn::H2) {
+        return Box::pin(h2::connection::serve(worker, socket, Bytes::new(), peer)).await;
+    }
     let rest = h1::connection::serve(Rc::clone(&worker), socket, peer.clone()).await;
     if let Some((socket, rest)) = rest {
-        Box::pin(h2::connection::serve(worker, socket, rest, peer)).await;
+        let ahead = Bytes::from([PREFACE, &rest].concat());
+        Box::pin(h2::connection::serve(worker, socket, ahead, peer)).await;
     }
 }

@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::spread::{Accepted, Spread, Taker};
 use crate::observe::seldom::Seldom;
-use crate::plan::ListenAddr;
+use crate::plan::{ListenAddr, ListenOn};
 use crate::socket::{Stream, is_out_of_descriptors, watch};
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
@@ -34,7 +34,12 @@ const LAST_LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) enum Bound {
     /// A TCP socket; each worker has its own on the same port.
-    Tcp(TcpListener),
+    Tcp {
+        /// The socket.
+        listener: TcpListener,
+        /// Whether its clients speak TLS.
+        tls: bool,
+    },
     /// A unix socket; there is only one.
     Unix(UnixListener),
 }
@@ -42,7 +47,7 @@ pub(crate) enum Bound {
 impl AsFd for Bound {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(listener) => listener.as_fd(),
+            Self::Tcp { listener, .. } => listener.as_fd(),
             Self::Unix(listener) => listener.as_fd(),
         }
     }
@@ -58,14 +63,14 @@ impl Bound {
     /// Takes the connection that has waited longest; `WouldBlock` if none waits.
     fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         let (stream, peer) = acceptfrom_with(self, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
-        match self {
-            Self::Tcp(_) => {
-                // Whoever has no address is none to be trusted as if it came over a unix socket.
-                let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
-                Ok((Stream::Tcp(stream.into()), Some(SocketAddr::try_from(peer)?.ip())))
-            }
-            Self::Unix(_) => Ok((Stream::Unix(stream.into()), None)),
-        }
+        let stream = match self {
+            Self::Tcp { tls: false, .. } => Stream::Tcp(stream.into()),
+            Self::Tcp { tls: true, .. } => Stream::Tls(stream.into()),
+            Self::Unix(_) => return Ok((Stream::Unix(stream.into()), None)),
+        };
+        // Whoever has no address is none to be trusted as if it came over a unix socket.
+        let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
+        Ok((stream, Some(SocketAddr::try_from(peer)?.ip())))
     }
 
     /// Whether another connection waits.
@@ -89,21 +94,21 @@ pub(crate) struct Sockets {
 /// # Errors
 /// The address that cannot be bound, and why.
 pub(crate) fn bind(
-    listen: &[ListenAddr],
+    listen: &[ListenOn],
     workers: usize,
 ) -> Result<Sockets, (ListenAddr, io::Error)> {
     let mut bound: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for wanted in listen {
-        let failed = |error| (wanted.clone(), error);
-        match wanted {
+        let failed = |error| (wanted.address.clone(), error);
+        match &wanted.address {
             ListenAddr::Tcp(address) => {
                 let mut address = *address;
                 for sockets in &mut bound {
                     let listener = bind_tcp(address).map_err(failed)?;
                     // Port 0 is chosen once, and shared by all workers.
                     address = listener.local_addr().map_err(failed)?;
-                    sockets.push(Bound::Tcp(listener));
+                    sockets.push(Bound::Tcp { listener, tls: wanted.tls });
                 }
                 addresses.push(ListenAddr::Tcp(address));
             }
@@ -111,7 +116,7 @@ pub(crate) fn bind(
                 if let Some(first) = bound.first_mut() {
                     first.push(Bound::Unix(bind_unix(path).map_err(failed)?));
                 }
-                addresses.push(wanted.clone());
+                addresses.push(wanted.address.clone());
             }
         }
     }
@@ -208,7 +213,7 @@ impl Listener {
     /// Takes what had begun to connect, and nothing that begins later: a client's first packet is
     /// dropped, so that it asks again and meets the process that listens then.
     pub(crate) async fn retire(self, asking: usize, spread: &Arc<Spread>, taker: &impl Taker) {
-        if let Bound::Tcp(listener) = self.0.get_ref()
+        if let Bound::Tcp { listener, .. } = self.0.get_ref()
             && let Err(error) = SockRef::from(listener).attach_filter(&REFUSE_SYN)
         {
             tracing::debug!(%error, "cannot hold new connections back while stopping");
@@ -260,7 +265,7 @@ mod tests {
     fn what_is_accepted_sends_without_delay_and_waits_for_nothing() {
         let listener = bind_tcp(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let bound = Bound::Tcp(listener);
+        let bound = Bound::Tcp { listener, tls: false };
         let in_vain = bound.accept().expect_err("nobody has connected");
         assert_eq!(in_vain.kind(), io::ErrorKind::WouldBlock);
         let mut client = std::net::TcpStream::connect(address).expect("it listens");

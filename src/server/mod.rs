@@ -7,6 +7,7 @@ mod connection;
 mod grant;
 pub(crate) mod h1;
 pub(crate) mod h2;
+mod handshake;
 mod linger;
 pub(crate) mod listener;
 pub(crate) mod pace;
@@ -34,7 +35,7 @@ use self::worker::{Delays, Worker};
 use crate::observe::access_log::Writer;
 use crate::observe::metrics::Metrics;
 use crate::plan::{ListenAddr, Plan};
-use crate::socket::Socket;
+use crate::socket::Registered;
 
 /// How long an idle connection is kept after a stop: long enough for a request that is on its way,
 /// which is answered with `Connection: close`. Closing at once would lose it.
@@ -168,11 +169,18 @@ struct Connections {
 impl Taker for Connections {
     fn serve(&self, accepted: Accepted) -> io::Result<()> {
         let Accepted { stream, peer, place } = accepted;
-        let socket = Socket::register(stream)?;
+        let registered = stream.register()?;
         let counted = Counted::new(&self.open);
         let worker = Rc::clone(&self.worker);
         spawn_local(async move {
-            connection::serve(worker, socket, peer).await;
+            let open = match registered {
+                Registered::Open(socket) => Some(socket),
+                // Boxed, because every connection would be larger by it.
+                Registered::Handshake(tcp) => Box::pin(handshake::accept(&worker, tcp, peer)).await,
+            };
+            if let Some(socket) = open {
+                connection::serve(worker, socket, peer).await;
+            }
             drop((place, counted));
         });
         Ok(())

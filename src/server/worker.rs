@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::HeaderValue;
 
 use super::clock::Clock;
+use super::handshake::Handshakes;
 use crate::http1::stock::Stock;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Meter, Tally};
@@ -130,6 +131,8 @@ pub(crate) struct Worker {
     own: Arc<[ListenAddr]>,
     /// What heads are read into.
     pub(crate) stock: Stock,
+    /// Clients that shake hands.
+    pub(super) handshakes: Handshakes,
     /// Held by every request that ends with its key.
     pub(super) grants: Rc<()>,
     served: RefCell<Rc<Served>>,
@@ -157,6 +160,7 @@ impl Worker {
             clock: Clock::new(),
             access_log,
             delays,
+            handshakes: Handshakes::default(),
             grants: Rc::default(),
             served: RefCell::new(Rc::new(Served::new(plan, &own, meter.as_ref(), None))),
             meter,

@@ -15,8 +15,9 @@ use super::endpoint::Endpoint;
 use super::h2::links::Links;
 use super::lease::Way;
 use crate::observe::seldom::Seldom;
-use crate::plan::{ListenAddr, Protocol, Target, Upstream};
+use crate::plan::{ListenAddr, Protocol, Target, Upstream, UpstreamAddr};
 use crate::socket::{Socket, is_out_of_descriptors};
+use crate::tls::Alpn;
 
 /// How long an idle connection is kept. What upstreams close themselves is noticed when it happens;
 /// this bounds those that never do.
@@ -48,11 +49,16 @@ struct Idle {
 }
 
 /// The `Host` of an address itself.
-pub(crate) fn own_host(target: &Target) -> HeaderValue {
+pub(crate) fn own_host(addr: &UpstreamAddr) -> HeaderValue {
     const LOCALHOST: HeaderValue = HeaderValue::from_static("localhost");
-    match target {
+    // A port that goes without saying is not said (RFC 9110, section 4.2).
+    let usual = if addr.tls { ":443" } else { ":80" };
+    match &addr.target {
         // A target's host is a name or an address, so this is always a value.
-        Target::Tcp { .. } => HeaderValue::try_from(target.to_string()).unwrap_or(LOCALHOST),
+        target @ Target::Tcp { .. } => {
+            let text = target.to_string();
+            HeaderValue::from_str(text.strip_suffix(usual).unwrap_or(&text)).unwrap_or(LOCALHOST)
+        }
         Target::Unix(_) => LOCALHOST,
     }
 }
@@ -67,7 +73,7 @@ impl Address {
         let is_shared = upstream.protocol == Protocol::Http2;
         Rc::new_cyclic(|address| Self {
             upstream,
-            host: own_host(endpoint.target()),
+            host: own_host(endpoint.addr()),
             endpoint,
             own,
             links: is_shared.then(|| Links::new(Weak::clone(address))),
@@ -117,7 +123,12 @@ impl Address {
     /// # Errors
     /// Why there is none; it has been logged.
     pub(super) async fn open(&self) -> io::Result<Socket> {
-        match connect(&self.endpoint, self.upstream.connect_timeout, &self.own).await {
+        let Self { upstream, endpoint, own, .. } = self;
+        let wanted = match upstream.protocol {
+            Protocol::Http1 => Alpn::Http11,
+            Protocol::Http2 => Alpn::H2,
+        };
+        match connect(upstream, endpoint, wanted, upstream.connect_timeout, own).await {
             Ok(socket) => {
                 self.endpoint.connected();
                 self.trouble.is_over();

@@ -7,22 +7,26 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::endpoint::Endpoint;
-use crate::plan::{ListenAddr, Target};
+use crate::plan::{ListenAddr, Target, Upstream};
 use crate::socket::Socket;
+use crate::tls::Alpn;
 
-/// Connects to one place; `own` is where this gate itself listens.
+/// Connects to one place of an upstream to speak what is wanted, and shakes hands where that goes
+/// over TLS; `own` is where this gate itself listens.
 ///
 /// # Errors
 /// What was answered, `TimedOut` when nothing was within `timeout`, or that the upstream is this
 /// gate itself: each request would come back as a new one until no descriptor is left.
 pub(crate) async fn connect(
+    upstream: &Upstream,
     endpoint: &Endpoint,
+    wanted: Alpn,
     timeout: Duration,
     own: &[ListenAddr],
 ) -> io::Result<Socket> {
     let connecting = async {
         match endpoint.target() {
-            Target::Tcp { port, .. } => {
+            Target::Tcp { host, port } => {
                 let ip = endpoint.ip().ok_or(io::ErrorKind::AddrNotAvailable)?;
                 let stream = TcpStream::connect(ip).await?;
                 if own.iter().any(|listen| leads_to(&stream, *port, listen)) {
@@ -30,7 +34,12 @@ pub(crate) async fn connect(
                 }
                 // Requests and events must not wait for more bytes to come (Nagle's algorithm).
                 stream.set_nodelay(true)?;
-                Ok(Socket::Tcp(stream))
+                match (endpoint.addr().tls, &upstream.tls) {
+                    (false, _) => Ok(Socket::Tcp(stream)),
+                    (true, Some(tls)) => Ok(Socket::Tls(tls.connect(host, stream, wanted).await?)),
+                    // What is to be encrypted goes out in no other way.
+                    (true, None) => Err(io::ErrorKind::Unsupported.into()),
+                }
             }
             Target::Unix(path) if own.contains(&ListenAddr::Unix(path.to_path_buf())) => {
                 Err(io::Error::other("the upstream is this gate itself"))

@@ -55,7 +55,12 @@ impl Endpoint {
         }
     }
 
-    /// The address as it is written.
+    /// The address as it is written, and whether it speaks TLS.
+    pub(crate) fn addr(&self) -> &UpstreamAddr {
+        &self.addr
+    }
+
+    /// What is connected to.
     pub(crate) fn target(&self) -> &Target {
         &self.addr.target
     }
@@ -151,7 +156,7 @@ mod tests {
 
     fn endpoint(host: &str, ip: &str) -> Endpoint {
         let target = Target::Tcp { host: host.into(), port: 80 };
-        Endpoint::new(&UpstreamAddr { target, weight: 1 }, ip.parse().ok())
+        Endpoint::new(&UpstreamAddr { target, weight: 1, tls: false }, ip.parse().ok())
     }
 
     /// Fails at each of these seconds, and says whether it is passed over just after the last.

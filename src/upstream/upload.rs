@@ -118,6 +118,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Upload<B> {
                 return Poll::Ready(Err(Cut::Body(error)));
             }
             if self.is_written() {
+                ready!(Pin::new(&mut *socket).poll_flush(cx)).map_err(Cut::Socket)?;
                 return next.map_err(Cut::Body);
             }
             match ready!(self.poll_write(socket, cx)) {

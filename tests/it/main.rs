@@ -63,6 +63,7 @@ mod streaming;
 mod subprotocol;
 mod tidy;
 mod timeouts;
+mod tls;
 mod trailers;
 mod unread;
 mod unreadable;

@@ -83,6 +83,10 @@ fn every_field_of_every_table_is_on_the_page() {
     check_fields("#### The table `health`", &health);
     let errors = format!("[plugins.key-auth]\nerrors = {{ {UNKNOWN} = 1 }}");
     check_fields("#### The table `errors`", &errors);
+    let tls = format!("[server]\ntls = {{ {UNKNOWN} = 1 }}");
+    check_fields("#### The table `tls` of `[server]`", &tls);
+    let tls = format!("[upstreams.a]\ntls = {{ {UNKNOWN} = 1 }}");
+    check_fields("#### The table `tls` of `[upstreams.NAME]`", &tls);
 }
 
 #[test]
@@ -265,7 +269,8 @@ fn said_default(option: &clap::Arg) -> Option<String> {
 /// Every cause; a new one does not compile until it stands here.
 fn causes() -> Vec<Cause> {
     let after = |cause| match cause {
-        Cause::BadRequest => Some(Cause::MethodNotAllowed),
+        Cause::BadRequest => Some(Cause::NotEncrypted),
+        Cause::NotEncrypted => Some(Cause::MethodNotAllowed),
         Cause::MethodNotAllowed => Some(Cause::NotFound),
         Cause::NotFound => Some(Cause::MissingKey),
         Cause::MissingKey => Some(Cause::InvalidKey),

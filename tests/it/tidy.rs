@@ -19,7 +19,6 @@ const FOREIGN: &[&str] = &[
     "corpus",
     "artifacts",
     "out",
-    "tls",
     ".venv",
     ".varnish",
 ];

@@ -13,6 +13,7 @@ use super::exchange::{self, End, Exchange};
 use super::head::PREFACE;
 use super::wire::Wire;
 use crate::pipeline::Answered;
+use crate::reply::Cause;
 use crate::server::client::{self, Client, Peer};
 use crate::server::clock::Wait;
 use crate::server::worker::Worker;
@@ -135,6 +136,21 @@ pub(in crate::server) async fn serve(
         }
     }
     None
+}
+
+/// Answers what came over a connection before it could be one of requests, and ends it.
+pub(in crate::server) async fn refuse(
+    worker: Rc<Worker>,
+    socket: Socket,
+    peer: Peer,
+    cause: Cause,
+) {
+    let connection = Connection::new(worker, socket, peer);
+    let begun = poll_fn(|cx| Poll::Ready(exchange::begin(&connection, Err(cause), cx)));
+    let mut exchange = begun.await;
+    if poll_fn(|cx| exchange.poll(cx)).await == End::Last {
+        linger(&connection).await;
+    }
 }
 
 /// Waits for the head of a request, the first of a connection or another, or for what cannot become

@@ -2,8 +2,11 @@
 
 use std::cell::{RefCell, RefMut};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
 
 use super::input::Input;
 use super::output::Output;
@@ -11,7 +14,7 @@ use crate::fields::Fields;
 use crate::forward;
 use crate::http1::field_line;
 use crate::server::MAX_HINTS;
-use crate::server::clock::Deadlines;
+use crate::server::clock::{Deadlines, Wait};
 use crate::server::pace::Pace;
 use crate::server::tunnel::Tunnel;
 use crate::server::worker::Worker;
@@ -73,7 +76,14 @@ impl Wire {
                 }
             }
         }
-        Poll::Ready(Ok(()))
+        let flushed = Pin::new(&mut *self.socket.borrow_mut()).poll_flush(cx);
+        match &flushed {
+            Poll::Pending => pace.waits(deadlines),
+            // What was held back was counted when it was taken.
+            Poll::Ready(_) if deadlines.is_set(Wait::Write) => pace.moved(deadlines, 0),
+            Poll::Ready(_) => {}
+        }
+        flushed
     }
 
     /// Reads what has come of a body that nobody wants; says whether to read on.
@@ -102,7 +112,7 @@ impl Wire {
 
     /// Ends the connection with a reset.
     pub(in crate::server) fn reset_when_closed(&self) {
-        self.socket.borrow().reset_when_closed();
+        self.socket.borrow_mut().reset_when_closed();
     }
 
     /// Lets a tunnel take the connection over once the `101` is written.

@@ -25,7 +25,7 @@ use crate::plan::ServerLimits;
 use crate::server::body::ClientBody;
 use crate::server::client::{self, Client, Peer};
 use crate::server::clock::{Deadlines, Wait};
-use crate::server::h1::head::{PREFACE, Refusal};
+use crate::server::h1::head::Refusal;
 use crate::server::worker::Worker;
 use crate::server::{STOP_TIMEOUT, linger};
 use crate::socket::Socket;
@@ -52,13 +52,11 @@ const LEFT_PER_SECOND: u32 = 10;
 /// How long a client may take to read why its connection ends.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves a connection that has begun with [`PREFACE`] and `rest` behind it, until either side ends
-/// it.
-pub(in crate::server) async fn serve(worker: Rc<Worker>, socket: Socket, rest: Bytes, peer: Peer) {
+/// Serves a connection of which this was read already, until either side ends it.
+pub(in crate::server) async fn serve(worker: Rc<Worker>, socket: Socket, ahead: Bytes, peer: Peer) {
     let deadlines = worker.clock.deadlines();
     let socket = Rc::new(RefCell::new(socket));
     let meter = Meter::new(Rc::clone(&deadlines));
-    let ahead = Bytes::from([PREFACE, &rest].concat());
     let metered = Metered::new(Rc::clone(&socket), ahead, &meter);
     let Some(h2) = begin(metered, &worker.served().plan.server, &deadlines).await else { return };
     deadlines.clear(Wait::Request);

@@ -11,6 +11,7 @@ use crate::forward::body::RequestBody;
 use crate::forward::headers::{Framing, host_sent};
 use crate::http1::stock::Stock;
 use crate::plan::{ListenAddr, Upstream};
+use crate::tls::Alpn;
 use crate::upstream::address::own_host;
 use crate::upstream::connect::connect;
 use crate::upstream::connection::{Connection, Said};
@@ -31,7 +32,7 @@ pub(super) async fn once(
     stock: &Stock,
 ) -> Result<(), String> {
     let asking = async {
-        let socket = connect(endpoint, health.timeout, own).await;
+        let socket = connect(upstream, endpoint, Alpn::Http11, health.timeout, own).await;
         let socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
         let mut connection = Connection::new(socket);
         ask(&mut connection, upstream, endpoint, health, stock).await?;
@@ -51,7 +52,7 @@ async fn ask(
     health: &Health,
     stock: &Stock,
 ) -> Result<(), String> {
-    let own_host = own_host(endpoint.target());
+    let own_host = own_host(endpoint.addr());
     // There is no client whose `Host` could be sent.
     let host = host_sent(&upstream.host, &own_host, None).unwrap_or(&own_host);
     let write = |out: &mut Vec<u8>| write_head(out, &health.path, host);

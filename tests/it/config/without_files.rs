@@ -61,9 +61,9 @@ const REFUSED: &[Refused<'static>] = &[
     ),
     (&["--upstream", "http://u:p@127.0.0.1:9"], &[("API_KEY", KEY)], &["no user and no password"]),
     (
-        &["--upstream", "https://127.0.0.1:9"],
+        &["--upstream", UPSTREAM, "--listen", "https://127.0.0.1:9"],
         &[("API_KEY", KEY)],
-        &["`https://` addresses are not built yet"],
+        &["there is no certificate to speak TLS with"],
     ),
     (&["--upstream", "127.0.0.1"], &[("API_KEY", KEY)], &["the port is missing"]),
     (&["--upstream", "127.0.0.1:9 2"], &[("API_KEY", KEY)], &["expected one address"]),

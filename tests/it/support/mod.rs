@@ -19,6 +19,7 @@ mod run;
 mod signal;
 mod system;
 mod table;
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 
