@@ -39,10 +39,10 @@ impl Log {
         let shared = Shared { format, state: Mutex::new(state), lost: Arc::clone(&lost) };
         let shared = Arc::new(shared);
         // The last word: the crate for HTTP/2 tells targets and values, which may hold a key.
-        let level = format!("{},h2=off", level.unwrap_or_default());
+        let level = level.filter(|level| !level.trim().is_empty()).unwrap_or("info");
         let filter = EnvFilter::builder()
             .with_default_directive(LevelFilter::INFO.into())
-            .parse_lossy(level);
+            .parse_lossy(format!("{level},h2=off"));
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
