@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
+use crate::plan::Protocol;
+
 /// What is spoken inside of TLS, by the names that ALPN has for it (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alpn {
@@ -22,6 +24,15 @@ pub(crate) enum Alpn {
     Http11,
     /// HTTP/2.
     H2,
+}
+
+impl From<Protocol> for Alpn {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http11,
+            Protocol::Http2 => Self::H2,
+        }
+    }
 }
 
 impl Alpn {

@@ -124,10 +124,7 @@ impl Address {
     /// Why there is none; it has been logged.
     pub(super) async fn open(&self) -> io::Result<Socket> {
         let Self { upstream, endpoint, own, .. } = self;
-        let wanted = match upstream.protocol {
-            Protocol::Http1 => Alpn::Http11,
-            Protocol::Http2 => Alpn::H2,
-        };
+        let wanted = Alpn::from(upstream.protocol);
         match connect(upstream, endpoint, wanted, upstream.connect_timeout, own).await {
             Ok(socket) => {
                 self.endpoint.connected();

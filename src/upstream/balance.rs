@@ -68,6 +68,9 @@ fn load_order(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn candidates(all: &[(u32, u32, bool)]) -> Vec<Candidate> {
@@ -106,6 +109,45 @@ mod tests {
             check(balance, &[(9, 0, false), (1, 5, true)], &[Some(1), Some(1)]);
             check(balance, &[(1, 0, false)], &[None]);
             check(balance, &[], &[None]);
+        }
+    }
+
+    fn weights() -> impl Strategy<Value = Vec<u32>> {
+        collection::vec(1..20_u32, 1..8)
+    }
+
+    proptest! {
+        /// Each gets its share of every round, and at no time more than one request ahead of it: no
+        /// bursts, however the weights differ.
+        #[test]
+        fn round_robin_is_smooth(weights in weights()) {
+            let all: Vec<_> = weights.iter().map(|&weight| (weight, 0, true)).collect();
+            let (mut turns, mut given) = (Turns::default(), vec![0; weights.len()]);
+            let total: u32 = weights.iter().sum();
+            for turn in 1..=2 * total {
+                let chosen = turns.choose(Balance::RoundRobin, &candidates(&all)).expect("there is one");
+                given[chosen] += 1;
+                for (given, weight) in given.iter().zip(&weights) {
+                    prop_assert!((given - 1) * i64::from(total) < i64::from(weight * turn));
+                }
+            }
+            let shares: Vec<_> = weights.iter().map(|&weight| i64::from(2 * weight)).collect();
+            prop_assert_eq!(given, shares);
+        }
+
+        /// Whoever is chosen has the fewest requests for its weight, and of requests that never end
+        /// each gets its share.
+        #[test]
+        fn least_conn_fills_by_weight(weights in weights()) {
+            let mut all: Vec<_> = weights.iter().map(|&weight| (weight, 0, true)).collect();
+            let mut turns = Turns::default();
+            for _ in 0..weights.iter().sum() {
+                let chosen = turns.choose(Balance::LeastConn, &candidates(&all)).expect("there is one");
+                let load = |one: (u32, u32, bool)| f64::from(one.1) / f64::from(one.0);
+                prop_assert!(all.iter().all(|one| load(all[chosen]) <= load(*one)));
+                all[chosen].1 += 1;
+            }
+            prop_assert!(all.iter().all(|(weight, active, _)| active <= weight));
         }
     }
 }

@@ -50,7 +50,8 @@ impl Limit {
 
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        // One that is refused is counted for a moment.
+        self.waiting.load(Ordering::Relaxed).min(self.bounds.max_queue)
     }
 
     /// Takes a place, or waits for one. Whoever drops this waits no more.
@@ -88,5 +89,78 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn limit(max_connections: usize, max_queue: usize, queue_timeout: Duration) -> Limit {
+        Limit::new(Bounds { max_connections, max_queue, queue_timeout })
+    }
+
+    type Entering<'a> = Pin<Box<dyn Future<Output = Result<Place, NoPlace>> + 'a>>;
+
+    fn poll(entering: &mut Entering<'_>) -> Option<Result<Place, NoPlace>> {
+        match entering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(entered) => Some(entered),
+            Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_longest_is_next_and_nobody_comes_before() {
+        let limit = limit(1, 3, HOUR);
+        let mut place = limit.enter().await.ok();
+        let mut waiting: Vec<Entering<'_>> = Vec::new();
+        for count in 1..=3 {
+            waiting.push(Box::pin(limit.enter()));
+            assert!(poll(waiting.last_mut().expect("it is there")).is_none());
+            assert_eq!(limit.waiting(), count);
+        }
+        while !waiting.is_empty() {
+            place.take();
+            // Who comes now finds no place, although one has become free.
+            let mut late: Entering<'_> = Box::pin(limit.enter());
+            assert!(!matches!(poll(&mut late), Some(Ok(_))));
+            drop(late);
+            assert!(waiting.iter_mut().skip(1).all(|one| poll(one).is_none()));
+            place = poll(&mut waiting.remove(0)).and_then(Result::ok);
+            assert!(place.is_some());
+        }
+        assert_eq!(limit.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_leaves_nothing_behind() {
+        let limit = limit(1, 2, HOUR);
+        let place = limit.enter().await.ok();
+        let mut gone: Entering<'_> = Box::pin(limit.enter());
+        let mut stays: Entering<'_> = Box::pin(limit.enter());
+        assert!(poll(&mut gone).is_none() && poll(&mut stays).is_none());
+        assert_eq!(limit.enter().await.err(), Some(NoPlace::QueueFull));
+        // The place was given to it already when it leaves.
+        drop(place);
+        drop(gone);
+        let place = poll(&mut stays).and_then(Result::ok);
+        assert!(place.is_some() && limit.waiting() == 0);
+        drop(place);
+        assert!(limit.enter().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever() {
+        let limit = limit(1, 1, Duration::from_millis(50));
+        let _place = limit.enter().await.ok();
+        let begun = tokio::time::Instant::now();
+        assert_eq!(limit.enter().await.err(), Some(NoPlace::Late));
+        assert!(begun.elapsed() >= limit.bounds.queue_timeout);
+        assert_eq!(limit.waiting(), 0);
     }
 }

@@ -172,3 +172,68 @@ impl Meaning {
         if was_lost { News::None } else { News::Lost }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Target;
+
+    fn addrs(hosts: &[&str]) -> Vec<UpstreamAddr> {
+        let target = |host: &&str| Target::Tcp { host: (*host).into(), port: 80 };
+        hosts
+            .iter()
+            .map(|host| UpstreamAddr { target: target(host), weight: 1, tls: false })
+            .collect()
+    }
+
+    fn ips(last: impl IntoIterator<Item = u8>) -> Vec<SocketAddr> {
+        last.into_iter().map(|last| SocketAddr::from(([10, 0, 0, last], 80))).collect()
+    }
+
+    fn known(live: &Live) -> Vec<SocketAddr> {
+        live.endpoints().iter().filter_map(|endpoint| endpoint.ip()).collect()
+    }
+
+    #[test]
+    fn addresses_are_known_from_the_start_and_names_are_awaited() {
+        let live = Live::new(&addrs(&["10.0.0.1", "::1"]), None);
+        assert_eq!(known(&live).len(), 2);
+        let live = Live::new(&addrs(&["app.test"]), None);
+        assert!(live.known.borrow().is_awaited() && known(&live).is_empty());
+        let live = Live::new(&addrs(&["app.test", "10.0.0.1"]), None);
+        assert!(!live.known.borrow().is_awaited(), "one can serve");
+    }
+
+    #[test]
+    fn what_stays_is_the_same_and_nothing_that_is_the_same_is_news() {
+        let (addrs, now) = (addrs(&["app.test"]), Instant::now());
+        let live = Live::new(&addrs, None);
+        let learn = |last: &[u8]| live.learn(&addrs, 0, Ok(ips(last.iter().copied())), now);
+        assert_eq!(learn(&[1, 2, 2]), News::Changed);
+        let before = live.endpoints();
+        assert_eq!(learn(&[2, 1]), News::None);
+        assert_eq!(learn(&[3, 2]), News::Changed);
+        assert_eq!(known(&live), ips([2, 3]));
+        assert!(Arc::ptr_eq(&live.endpoints()[0], &before[1]), "what is known of it is lost");
+        assert_eq!(live.learn(&addrs, 0, Ok(ips(0..=255)), now), News::Changed);
+        assert_eq!(known(&live).len(), MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn what_cannot_be_resolved_any_more_is_used_for_a_while() {
+        let (addrs, now) = (addrs(&["app.test"]), Instant::now());
+        let live = Live::new(&addrs, None);
+        let fails = |at| live.learn(&addrs, 0, Err("no such name".to_owned()), at);
+        assert_eq!(fails(now), News::Lost);
+        assert!(!live.known.borrow().is_awaited(), "it is known that there is none");
+        assert_eq!(live.learn(&addrs, 0, Ok(ips([1])), now), News::Changed);
+        assert_eq!(live.known.borrow().trouble(), None);
+        assert_eq!(fails(now), News::Lost);
+        assert_eq!(fails(now + FORGET_AFTER - Duration::from_secs(1)), News::None);
+        assert_eq!(known(&live), ips([1]));
+        assert_eq!(fails(now + FORGET_AFTER), News::Forgotten);
+        assert_eq!(known(&live), []);
+        assert_eq!(fails(now + FORGET_AFTER), News::None);
+        assert_eq!(live.learn(&addrs, 0, Ok(ips([1])), now), News::Changed);
+    }
+}

@@ -77,3 +77,16 @@ fn say(upstream: &Upstream, name: &str, news: &News, error: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_begin_together_do_not_stay_together() {
+        let waits: Vec<_> = (0..1000).map(|_| jittered(INTERVAL)).collect();
+        let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*least >= INTERVAL.mul_f64(0.9) && *least < INTERVAL.mul_f64(0.95), "{least:?}");
+        assert!(*most <= INTERVAL.mul_f64(1.1) && *most > INTERVAL.mul_f64(1.05), "{most:?}");
+    }
+}

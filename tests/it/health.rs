@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::fault::{BlackHole, End, Ending, Refusing};
-use crate::support::{DEADLINE, Exchange, Gate, Origin, Response, holds_within, pause, wait_until};
+use crate::support::frames::{END_STREAM, Frame};
+use crate::support::{
+    DEADLINE, Exchange, FrameOrigin, Gate, Origin, Response, Signal, holds_within, pause,
+    wait_until,
+};
 use crate::upstreams::{GET, POST, is, open_to};
 
 /// Checks that come often, so that no test waits for long.
@@ -209,6 +213,40 @@ fn a_gate_does_not_check_itself() {
     first.write("keygate.toml", &config);
     let said = first.stderr.wait_for("the verdict", |line| line.contains("unhealthy"));
     assert!(said.contains("this gate itself"), "{said}");
+}
+
+#[test]
+fn an_upstream_of_http2_is_asked_in_http2() {
+    let (ill, go) = (Signal::new(), Signal::new());
+    let (told, led) = (ill.clone(), go.clone());
+    let origin = FrameOrigin::scripted(move |link| {
+        link.settle(&[]);
+        while let Some((stream, _)) = link.request() {
+            match link.number {
+                1 => link.reply(stream, "well"),
+                _ => {
+                    let fields = [(":status", "500")];
+                    link.send(&[Frame::headers(stream, END_STREAM, &fields)]);
+                    told.give();
+                }
+            }
+        }
+        led.give();
+    });
+    let more = format!("protocol = \"h2\"\n{OFTEN}");
+    let gate = open_to(&[origin.address.to_string()], &more);
+    ill.wait();
+    let said = gate.stderr.wait_for("the verdict", |line| line.contains("unhealthy"));
+    assert!(said.contains("status 500"), "{said}");
+    is_unhealthy(&gate.send(GET), "1");
+    go.wait();
+    // One that speaks something else is not well, nor is one that hangs.
+    for says in ["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""] {
+        let origin = Origin::answering(says);
+        let gate = open_to(&addresses([&origin]), &format!("protocol = \"h2\"\n{ONCE}"));
+        gate.stderr.wait_for("the verdict", |line| line.contains("unhealthy"));
+        wait_until("its connection is closed", || origin.open_connections() == 0);
+    }
 }
 
 #[test]

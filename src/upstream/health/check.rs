@@ -1,24 +1,36 @@
-//! One check: a request of HTTP/1.1 over a connection of its own, and whether it is answered well.
+//! One check: a request over a connection of its own, and whether it is answered well.
 
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode};
+use h2::client::Builder;
+use http::header::USER_AGENT;
+use http::uri::Scheme;
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::time::timeout;
 
 use super::Health;
 use crate::forward::body::RequestBody;
 use crate::forward::headers::{Framing, host_sent};
 use crate::http1::stock::Stock;
-use crate::plan::{ListenAddr, Upstream};
+use crate::plan::{ListenAddr, Protocol, Upstream};
+use crate::socket::Socket;
 use crate::tls::Alpn;
 use crate::upstream::address::own_host;
 use crate::upstream::connect::connect;
 use crate::upstream::connection::{Connection, Said};
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::head::MAX_HEAD;
 
 /// How much of a body is read, so that whoever writes a short one sees no reset.
 const MAX_BODY: usize = 64 * 1024;
+
+/// What is asked for: a `GET` of this path from this host.
+struct Asked<'a> {
+    scheme: Scheme,
+    path: &'a str,
+    host: &'a HeaderValue,
+}
 
 /// Asks once.
 ///
@@ -31,51 +43,27 @@ pub(super) async fn once(
     own: &[ListenAddr],
     stock: &Stock,
 ) -> Result<(), String> {
-    let asking = async {
-        let socket = connect(upstream, endpoint, Alpn::Http11, health.timeout, own).await;
-        let socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
-        let mut connection = Connection::new(socket);
-        ask(&mut connection, upstream, endpoint, health, stock).await?;
-        Ok(connection)
-    };
-    let asked = timeout(health.timeout, asking).await;
-    let mut connection = asked.unwrap_or_else(|_| Err("timed out".to_owned()))?;
-    // What follows the head says nothing more about the address.
-    let _ = timeout(health.timeout, finish(&mut connection)).await;
-    Ok(())
-}
-
-async fn ask(
-    connection: &mut Connection,
-    upstream: &Upstream,
-    endpoint: &Endpoint,
-    health: &Health,
-    stock: &Stock,
-) -> Result<(), String> {
     let own_host = own_host(endpoint.addr());
     // There is no client whose `Host` could be sent.
     let host = host_sent(&upstream.host, &own_host, None).unwrap_or(&own_host);
-    let write = |out: &mut Vec<u8>| write_head(out, &health.path, host);
-    connection.send(Method::GET, write, RequestBody::none(), Framing::None);
-    loop {
-        match poll_fn(|cx| connection.poll_said(cx, stock)).await {
-            Ok(Said::Response(head)) => return is_well(head.status),
-            // However many of these come, the time is short.
-            Ok(Said::Continue | Said::Hints(_)) => {}
-            Err(broken) => return Err(broken.to_string()),
+    let scheme = if endpoint.addr().tls { Scheme::HTTPS } else { Scheme::HTTP };
+    let asked = Asked { scheme, path: &health.path, host };
+    let asking = async {
+        let wanted = Alpn::from(upstream.protocol);
+        let socket = connect(upstream, endpoint, wanted, health.timeout, own).await;
+        let socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
+        match upstream.protocol {
+            Protocol::Http1 => over_http1(socket, asked, stock).await,
+            Protocol::Http2 => over_http2(socket, asked).await.map(|status| (status, None)),
         }
+    };
+    let answered = timeout(health.timeout, asking).await;
+    let (status, connection) = answered.unwrap_or_else(|_| Err("timed out".to_owned()))?;
+    if let Some(mut connection) = connection {
+        // What follows the head says nothing more about the address.
+        let _ = timeout(health.timeout, finish(&mut connection)).await;
     }
-}
-
-fn write_head(out: &mut Vec<u8>, path: &str, host: &HeaderValue) {
-    let lines: [&[u8]; 5] = [
-        b"GET ",
-        path.as_bytes(),
-        b" HTTP/1.1\r\nHost: ",
-        host.as_bytes(),
-        b"\r\nUser-Agent: keygate\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-    ];
-    lines.iter().for_each(|bytes| out.extend_from_slice(bytes));
+    is_well(status)
 }
 
 /// nginx and Traefik take a redirection for a sign of life as well; Envoy wants 200.
@@ -86,6 +74,35 @@ fn is_well(status: StatusCode) -> Result<(), String> {
     }
 }
 
+async fn over_http1(
+    socket: Socket,
+    asked: Asked<'_>,
+    stock: &Stock,
+) -> Result<(StatusCode, Option<Connection>), String> {
+    let mut connection = Connection::new(socket);
+    let write = |out: &mut Vec<u8>| write_head(out, &asked);
+    connection.send(Method::GET, write, RequestBody::none(), Framing::None);
+    loop {
+        match poll_fn(|cx| connection.poll_said(cx, stock)).await {
+            Ok(Said::Response(head)) => return Ok((head.status, Some(connection))),
+            // However many of these come, the time is short.
+            Ok(Said::Continue | Said::Hints(_)) => {}
+            Err(broken) => return Err(broken.to_string()),
+        }
+    }
+}
+
+fn write_head(out: &mut Vec<u8>, asked: &Asked<'_>) {
+    let lines: [&[u8]; 5] = [
+        b"GET ",
+        asked.path.as_bytes(),
+        b" HTTP/1.1\r\nHost: ",
+        asked.host.as_bytes(),
+        b"\r\nUser-Agent: keygate\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+    ];
+    lines.iter().for_each(|bytes| out.extend_from_slice(bytes));
+}
+
 /// Reads a short body to its end.
 async fn finish(connection: &mut Connection) {
     let mut read = 0;
@@ -93,5 +110,28 @@ async fn finish(connection: &mut Connection) {
         && let Some(Ok(frame)) = poll_fn(|cx| connection.poll_frame(cx)).await
     {
         read += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
+
+async fn over_http2(socket: Socket, asked: Asked<'_>) -> Result<StatusCode, String> {
+    let uri = Uri::builder().scheme(asked.scheme).authority(asked.host.as_bytes());
+    let uri = uri.path_and_query(asked.path).build().map_err(|error| error.to_string())?;
+    let request = Request::get(uri).header(USER_AGENT, "keygate").body(());
+    let request = request.map_err(|error| error.to_string())?;
+    let mut begin = Builder::new();
+    begin.enable_push(false).max_header_list_size(MAX_HEAD as u32);
+    let begun = begin.handshake::<_, Bytes>(socket).await;
+    let (requests, connection) = begun.map_err(|error| error.to_string())?;
+    let asking = async {
+        let (response, _) = requests.ready().await?.send_request(request, true)?;
+        response.await
+    };
+    tokio::select! {
+        answered = asking => {
+            answered.map(|response| response.status()).map_err(|error| error.to_string())
+        }
+        ended = connection => {
+            Err(ended.err().map_or_else(|| "closed".to_owned(), |error| error.to_string()))
+        }
     }
 }

@@ -109,6 +109,36 @@ fn the_table_says_who_guards_what() {
 }
 
 #[test]
+fn check_says_of_upstreams_what_is_more_than_an_address() {
+    let of_upstreams = |more: &str| {
+        let table = accepted(more);
+        let (_, below) = table.split_once("UPSTREAM  ADDRESSES").unwrap_or_default();
+        let rows = below.lines().skip(1).take_while(|line| !line.is_empty());
+        rows.map(|row| row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+            .map(|cells: Vec<_>| cells.join("; "))
+            .collect::<Vec<_>>()
+    };
+    let used = "[locations.b]\npath = \"/b\"\nupstream = \"b\"\npublic = true\n[upstreams.b]\n";
+    let b = |lines: &str| of_upstreams(&format!("{used}{lines}")).pop().unwrap_or_default();
+    assert!(of_upstreams("").is_empty());
+    assert_eq!(b("addrs = \"a:1\""), "");
+    assert_eq!(
+        b("addrs = [\"a:1\", \"unix:/b 3\"]\nbalance = \"least-conn\""),
+        "b; a:1, unix:/b 3; least-conn; not checked; any number"
+    );
+    assert_eq!(
+        b(
+            "addrs = \"[::1]:1\"\nhealth = { path = \"/up\", interval = \"90s\" }\nmax_connections = 5"
+        ),
+        "b; [::1]:1; round-robin; /up every 1m 30s; 5, then 1000 wait for 30s"
+    );
+    assert_eq!(
+        b("addrs = \"a:1\"\nmax_connections = 5\nmax_queue = 0"),
+        "b; a:1; round-robin; not checked; 5"
+    );
+}
+
+#[test]
 fn what_is_allowed_but_odd_draws_a_warning() {
     let other = "header = \"X-Key\"\nkeys = [\"another-key-of-no-interest\"]";
     for (text, warning) in [

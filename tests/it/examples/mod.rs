@@ -21,6 +21,7 @@ mod rate_limit;
 mod response_headers;
 mod rotation;
 mod secrets_manager;
+mod several_upstreams;
 
 use std::fs;
 use std::path::Path;

@@ -134,6 +134,42 @@ pub(super) fn one_of_two(stand: &mut Stand) {
     stand.holds(holds_within(2 * DEADLINE, comes_back), || "never asked again".to_owned());
 }
 
+pub(super) fn busy(stand: &mut Stand) {
+    let go = Signal::new();
+    let led = go.clone();
+    let more = "max_connections = 1\nmax_queue = 1\nqueue_timeout = \"1s\"";
+    upstream(stand, more).script(move |exchange| {
+        exchange.read_body();
+        if exchange.request.second_word() == "/api/v1/slow" {
+            led.wait();
+        }
+        let target = exchange.request.second_word().to_owned();
+        exchange.reply(200, target.as_bytes());
+    });
+    let mut slow = stand.connect();
+    stand.allow("/api/v1/slow", get("/api/v1/slow"));
+    slow.send(get("/api/v1/slow"));
+    stand.origin().wait_for(1);
+    let timeout = Duration::from_secs(1);
+    answered(stand, 503, timeout, timeout + LATE);
+    // Whoever gets a place in time is served, and no place is lost.
+    let mut waits = stand.connect();
+    stand.allow("/api/v1/x", get("/api/v1/x"));
+    waits.send(get("/api/v1/x"));
+    let heard = waits.hears_within(Duration::from_millis(200));
+    stand.holds(!heard, || "answered before there was a place".to_owned());
+    go.give();
+    for (client, target) in [(&mut slow, "/api/v1/slow"), (&mut waits, "/api/v1/x")] {
+        let answer = client.response();
+        stand.holds(answer.text() == target, || format!("{target}: {}", answer.text()));
+    }
+    for request in both("/api/v1/y") {
+        stand.allow("/api/v1/y", &request);
+        let status = stand.ask(request).status;
+        stand.holds(status == 200, || format!("{status}"));
+    }
+}
+
 pub(super) fn itself(stand: &mut Stand) {
     stand.probe("");
     let address = stand.gate().address.to_string();

@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
     case("UP-32", "a name that does not resolve", connecting::no_such_name),
     case("UP-33", "a name of which not every address answers", connecting::localhost),
     case("UP-34", "one of two addresses is dead, and comes back", connecting::one_of_two),
-    left_out("UP-35", "every connection is busy", "an upstream has no limit of connections yet"),
+    case("UP-35", "every connection is busy", connecting::busy),
     case("UP-36", "the gate is its own upstream", connecting::itself),
     case("UP-37", "many at once (figures: judges/crosstalk.py)", clients::cross_talk),
     case("UP-38", "clients that leave at every stage", clients::aborts),
