@@ -13,6 +13,7 @@ mod header_key;
 mod ip_restriction;
 mod llm_sidecar;
 mod many_users;
+mod metrics;
 mod nginx;
 mod openai_compatible;
 mod provider_key;
