@@ -82,4 +82,11 @@ mod tests {
         assert_eq!(from_limit(Some(u64::MAX), 20), 500_000);
         assert_eq!(from_limit(None, 20), 500_000);
     }
+
+    #[test]
+    fn who_asks_for_health_and_metrics_has_descriptors_of_its_own() {
+        assert_eq!(of_admin(0), 0);
+        assert_eq!(of_admin(2), 20);
+        assert_eq!(from_limit(Some(1024), of_admin(2)), 470);
+    }
 }
