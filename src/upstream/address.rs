@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use http::uri::Scheme;
 
 use super::balance::Candidate;
 use super::connect::connect;
@@ -92,6 +93,11 @@ impl Address {
     /// What all workers know about it.
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// What requests to it are asked for by.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.endpoint.addr().tls { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     /// The `Host` of the address itself.

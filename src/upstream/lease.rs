@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::uri::Scheme;
 use http_body::Frame;
 
 use super::address::Address;
@@ -100,7 +99,7 @@ impl Lease {
                 connection.send(head.method.clone(), write, body, framing);
             }
             Way::Stream(stream) => {
-                let request = h2::head::request(outgoing, Scheme::HTTP);
+                let request = h2::head::request(outgoing, self.slot.address.scheme());
                 stream.send(request.map_err(Broken::Malformed), body, framing);
             }
         }

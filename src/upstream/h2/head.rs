@@ -50,8 +50,9 @@ pub(crate) fn request(
 fn path(uri: &Uri) -> Option<PathAndQuery> {
     match uri.path_and_query() {
         None => Some(PathAndQuery::from_static("/")),
+        // `http://host?query` has an empty path, which is `/` (RFC 3986, section 6.2.3).
         Some(path) if path.as_str().starts_with('?') => {
-            PathAndQuery::try_from(format!("/{path}")).ok()
+            PathAndQuery::try_from(format!("/{}", path.as_str())).ok()
         }
         Some(path) => Some(path.clone()),
     }

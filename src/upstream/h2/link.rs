@@ -272,3 +272,93 @@ async fn drive(
         links.forget(&link);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const PING: [u8; 9] = [0, 0, 8, 6, 0, 0, 0, 0, 0];
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn on_a_worker(test: impl Future<Output = ()>) {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(test);
+    }
+
+    /// A connection with a request on it, its response, and its other end.
+    async fn asked() -> (Rc<Link>, ResponseFuture, UnixStream) {
+        let (near, mut far) = UnixStream::pair().expect("a pair of sockets");
+        far.write_all(SETTINGS).await.expect("room");
+        let link = Link::open(Socket::Unix(near), Weak::new()).await.expect("settings came");
+        link.count(1);
+        let request = Request::get("http://a.test/").version(http::Version::HTTP_2).body(());
+        let (response, _) = link.send(request.expect("a request"), true).expect("it is open");
+        (link, response, far)
+    }
+
+    /// What comes up to a PING, and that.
+    async fn ping(far: &mut UnixStream) -> Vec<u8> {
+        let mut came = Vec::new();
+        while !came.windows(PING.len()).any(|bytes| bytes == PING) {
+            assert_ne!(far.read_buf(&mut came).await.expect("it is open"), 0);
+        }
+        came
+    }
+
+    #[test]
+    fn who_does_not_answer_a_ping_loses_the_connection_and_its_requests() {
+        on_a_worker(async {
+            let (link, response, mut far) = asked().await;
+            let begin = Instant::now();
+            assert!(link.look(begin) && link.look(begin + 19 * SECOND));
+            assert!(link.look(begin + 20 * SECOND));
+            ping(&mut far).await;
+            assert!(link.look(begin + 39 * SECOND));
+            assert!(!link.look(begin + 40 * SECOND));
+            assert!(response.await.is_err_and(|error| error.is_io()));
+            assert!(!link.is_open());
+        });
+    }
+
+    #[test]
+    fn who_answers_a_ping_keeps_the_connection() {
+        on_a_worker(async {
+            let (link, response, mut far) = asked().await;
+            let begin = Instant::now();
+            assert!(link.look(begin) && link.look(begin + 20 * SECOND));
+            let mut pong = ping(&mut far).await;
+            while pong.len() < PING.len() + 8 || !pong[..].starts_with(&PING) {
+                match pong.starts_with(&PING) {
+                    true => assert_ne!(far.read_buf(&mut pong).await.expect("it is open"), 0),
+                    false => drop(pong.remove(0)),
+                }
+            }
+            pong.truncate(PING.len() + 8);
+            pong[4] = 1;
+            // A head without a body, so that it is seen when the answer has been read.
+            far.write_all(&pong).await.expect("room");
+            far.write_all(&[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88]).await.expect("room");
+            assert_eq!(response.await.expect("a response").status(), 200);
+            assert!(link.look(begin + 40 * SECOND) && link.look(begin + 300 * SECOND));
+            assert!(link.is_open());
+        });
+    }
+
+    #[test]
+    fn a_connection_without_requests_is_closed_after_a_while_and_never_asked() {
+        on_a_worker(async {
+            let (link, response, _far) = asked().await;
+            drop(response);
+            link.count(-1);
+            let begin = Instant::now();
+            assert!(link.look(begin) && link.look(begin + 59 * SECOND));
+            assert!(!link.look(begin + 60 * SECOND));
+        });
+    }
+}

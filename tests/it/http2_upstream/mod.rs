@@ -1,6 +1,7 @@
 //! Upstreams that speak HTTP/2, well and badly.
 
 mod frames;
+mod messages;
 mod nonsense;
 mod sharing;
 
@@ -16,8 +17,14 @@ const ONE_WORKER: &str = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
 /// appended to the upstream's table.
 #[track_caller]
 fn before(origin: SocketAddr, more: &str) -> Gate {
+    gate(origin, more, &one_location("header = \"X-API-Key\"\n", ""))
+}
+
+/// The same with other locations.
+#[track_caller]
+fn gate(origin: SocketAddr, more: &str, locations: &str) -> Gate {
     let upstream = format!("[upstreams.rec]\naddrs = [\"{origin}\"]\nprotocol = \"h2\"\n{more}\n");
-    let config = upstream + &one_location("header = \"X-API-Key\"\n", "");
+    let config = upstream + locations;
     Gate::with(&[("keygate.toml", &config), ("server.toml", ONE_WORKER)])
 }
 

@@ -150,6 +150,11 @@ impl Link {
         }
     }
 
+    /// Begins to answer.
+    pub(crate) fn begin(&mut self, stream: u32) {
+        self.send(&[Frame::headers(stream, 0, &[(":status", "200")])]);
+    }
+
     /// Answers with this body.
     pub(crate) fn reply(&mut self, stream: u32, body: &str) {
         self.send(&[
