@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustls::RootCertStore;
 use rustls::pki_types::UnixTime;
 use rustls::sign::CertifiedKey;
 use toml::Spanned;
@@ -17,7 +16,7 @@ use crate::config::source::Origin;
 use crate::config::{self, CertificatePair, ServerTls, Table, UpstreamTls};
 use crate::keystore::Stamp;
 use crate::tls::acceptor::{Acceptor, ClientCertificates};
-use crate::tls::connector::{Connector, Trust, server_name};
+use crate::tls::connector::{Connector, Trust, server_name, system_roots};
 use crate::tls::pem::{PemFile, pair};
 use crate::tls::site::{Site, Sites, Untimely, untimely};
 
@@ -272,14 +271,6 @@ impl Reading<'_, '_> {
         }
         name.map(Some)
     }
-}
-
-/// The authorities that this system believes, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// name; none if there is none.
-fn system_roots() -> Option<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    let _counts = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    Some(roots).filter(|roots| !roots.is_empty())
 }
 
 impl From<Untimely> for Fault {

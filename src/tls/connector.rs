@@ -113,6 +113,24 @@ pub(crate) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.trim_end_matches('.').to_owned()).ok()
 }
 
+/// The authorities that this system believes, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name; none if there is none.
+pub(crate) fn system_roots() -> Option<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let _counts = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Some(roots).filter(|roots| !roots.is_empty())
+}
+
+/// What a program is asked for that speaks HTTP/1.1 and shows no certificate.
+///
+/// # Errors
+/// The cryptography cannot be used.
+pub(crate) fn without_certificate(trust: Trust) -> Result<Arc<ClientConfig>, String> {
+    let mut config = verifying(trust)?.with_no_client_auth();
+    config.alpn_protocols = vec![Alpn::Http11.name().to_vec()];
+    Ok(Arc::new(config))
+}
+
 fn verifying(trust: Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -5,7 +5,7 @@ import { OpenAIRealtimeWebSocket } from "openai/realtime/websocket";
 
 const { WebSocket } = globalThis;
 
-// OpenAI's client wants TLS, and keygate speaks none yet.
+// OpenAI's client wants TLS, which is not what is tested here.
 globalThis.WebSocket = class extends WebSocket {
   constructor(url, protocols) {
     super(url.replace("wss:", "ws:"), protocols);

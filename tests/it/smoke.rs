@@ -242,7 +242,8 @@ fn what_cannot_be_reached_or_is_not_meant_is_told_apart() {
     assert!(output.stderr.contains("cannot be reached"), "{output:?}");
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     for arguments in [
-        &["https://127.0.0.1"][..],
+        &["ftp://127.0.0.1"][..],
+        &["http://127.0.0.1", "--ca", "ca.pem"],
         &["127.0.0.1"],
         &["http://127.0.0.1", "--path", "x"],
         &["http://127.0.0.1", "--header", "a b"],

@@ -3,10 +3,12 @@
 mod list;
 mod probe;
 mod spellings;
+mod stream;
 mod target;
 mod wire;
 
 use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
 use std::thread;
 
 use serde::Serialize;
@@ -23,8 +25,11 @@ use target::Target;
                         needs it is left out."
 )]
 pub struct Args {
-    /// Where the gate is, and the path of something that it guards: http://HOST:PORT/PATH
+    /// Where the gate is, and the path of something that it guards: http(s)://HOST:PORT/PATH
     url: String,
+    /// The authorities (PEM) that are believed of an https:// gate [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The header that carries the key; may be repeated [default: X-API-Key]
     #[arg(long, value_name = "NAME")]
     header: Vec<String>,
@@ -73,7 +78,7 @@ struct Report<'a> {
 
 /// Sends all probes and prints what came of each; fails silently if any came through.
 pub fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
-    let target = Target::parse(&args.url, &args.path)?;
+    let target = Target::parse(&args.url, &args.path, args.ca.as_deref())?;
     let places = places(args)?;
     // Nobody is kept waiting who has not thought of a key.
     let key = match std::io::stdin().is_terminal() {

@@ -15,10 +15,12 @@ const HEAD_LIMIT: usize = 64 * 1024;
 pub(super) fn ask(target: &Target, request: &[u8]) -> Result<u16, String> {
     let mut stream = target.connect().map_err(|_| "no connection".to_owned())?;
     let end = Instant::now() + ANSWER_TIMEOUT;
-    let _ = stream.set_nodelay(true);
-    let _ = stream.set_write_timeout(Some(ANSWER_TIMEOUT));
+    let _ = stream.tcp().set_nodelay(true);
+    let _ = stream.tcp().set_write_timeout(Some(ANSWER_TIMEOUT));
+    // A handshake reads as well.
+    let _ = stream.tcp().set_read_timeout(Some(ANSWER_TIMEOUT));
     // Who refuses early need not read everything: the answer counts, if there is one.
-    let _ = stream.write_all(request);
+    let _ = stream.write_all(request).and_then(|()| stream.flush());
     let mut received = Vec::new();
     loop {
         match status(&received) {
@@ -28,7 +30,7 @@ pub(super) fn ask(target: &Target, request: &[u8]) -> Result<u16, String> {
             None => {}
         }
         let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+        if left.is_zero() || stream.tcp().set_read_timeout(Some(left)).is_err() {
             return Err("no answer".to_owned());
         }
         let mut buffer = [0; 4096];

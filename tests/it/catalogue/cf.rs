@@ -9,10 +9,11 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{Case, Stand, case, left_out};
+use super::{Case, Stand, case};
 use crate::config::{BASE, folder, set_mode};
 use crate::support::reference::K1;
 use crate::support::{Failures, Gate, Output, Then, run};
+use crate::tls::config as tls;
 
 /// A key without fault.
 const KEY: &str = "pz7Qm2Vx9Lk4Rt6Wn8Yb3Hd5Jf1Gs0Ad";
@@ -391,7 +392,10 @@ pub(super) const CASES: &[Case] = &[
             (&trusting("\"10.0.0.0/8\""), ""),
         ]);
     }),
-    left_out("CF-34", "certificates and their keys", "keygate does not speak TLS yet"),
+    case("CF-34", "certificates and their keys", |_| {
+        tls::a_pair_that_cannot_be_used_is_an_error_with_its_place();
+        tls::files_that_are_not_there_are_all_named_at_once();
+    }),
     case("CF-35", "a configuration that is not there; there are no includes", |_| {
         let mut failures = Failures::new();
         let empty = folder(&[]);

@@ -8,6 +8,7 @@ mod terminal;
 
 mod concurrency;
 mod cors;
+mod edge;
 mod forward_auth;
 mod header_key;
 mod ip_restriction;

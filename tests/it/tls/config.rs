@@ -59,7 +59,7 @@ fn openssl(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_pair_that_cannot_be_used_is_an_error_with_its_place() {
+pub(crate) fn a_pair_that_cannot_be_used_is_an_error_with_its_place() {
     let (authority, site) = site();
     let with_key = |key: String| Certificate { key, ..site.clone() };
     let with_cert = |cert: String| Certificate { cert, ..site.clone() };
@@ -86,7 +86,7 @@ fn a_pair_that_cannot_be_used_is_an_error_with_its_place() {
 }
 
 #[test]
-fn files_that_are_not_there_are_all_named_at_once() {
+pub(crate) fn files_that_are_not_there_are_all_named_at_once() {
     let (_, site) = site();
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     write(folder.path(), &site, "client_ca = \"none.pem\"\n");

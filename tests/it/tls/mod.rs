@@ -1,11 +1,12 @@
 //! TLS: what clients are met with, what upstreams must show, and how certificates change.
 
 mod clients;
-mod config;
+pub(crate) mod config;
 mod handshakes;
 mod openssl;
-mod reload;
-mod upstream;
+pub(crate) mod reload;
+mod smoke;
+pub(crate) mod upstream;
 
 use crate::support::reference::{one_location, upstream};
 use crate::support::tls::{Authority, Certificate};

@@ -24,7 +24,7 @@ fn wait_for(gate: &Gate, authority: &Authority, expected: &Certificate) {
 }
 
 #[test]
-fn a_new_pair_is_taken_over_and_connections_go_on() {
+pub(crate) fn a_new_pair_is_taken_over_and_connections_go_on() {
     let (origin, (authority, site)) = (Origin::echo(), site());
     let mut gate = secured(&origin, &site, "", &[]);
     let mut client = Shaking::with(authority.roots()).client(&gate);
@@ -38,7 +38,7 @@ fn a_new_pair_is_taken_over_and_connections_go_on() {
 }
 
 #[test]
-fn a_broken_pair_leaves_the_old_one() {
+pub(crate) fn a_broken_pair_leaves_the_old_one() {
     let (origin, (authority, site)) = (Origin::echo(), site());
     let gate = secured(&origin, &site, "", &[]);
     let other = authority.issue(&["localhost"]);
@@ -64,7 +64,7 @@ fn a_broken_pair_leaves_the_old_one() {
 
 /// Kubernetes turns a link to a folder, certbot the links to the files one after the other.
 #[test]
-fn links_that_are_turned_bring_a_new_pair() {
+pub(crate) fn links_that_are_turned_bring_a_new_pair() {
     let (origin, (authority, site)) = (Origin::echo(), site());
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     let outside = folder.path();

@@ -37,7 +37,7 @@ fn https(address: SocketAddr) -> [String; 1] {
 const CA: &str = "tls = { ca = \"ca.pem\" }";
 
 #[test]
-fn only_an_upstream_whose_certificate_is_believed_gets_a_request() {
+pub(crate) fn only_an_upstream_whose_certificate_is_believed_gets_a_request() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let ca = [("ca.pem", &*authority.pem())];
     let good = authority.issue(&["localhost"]);
@@ -116,7 +116,7 @@ const UNTIL_THE_END: &str = "HTTP/1.1 200 OK\r\n\r\nwhole";
 const SHORTER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nwhole";
 
 #[test]
-fn a_response_that_somebody_on_the_way_cut_off_is_none() {
+pub(crate) fn a_response_that_somebody_on_the_way_cut_off_is_none() {
     let authority = Authority::new();
     let certificate = authority.issue(&["localhost"]);
     for (response, ending, whole) in [
@@ -138,7 +138,7 @@ fn a_response_that_somebody_on_the_way_cut_off_is_none() {
 }
 
 #[test]
-fn an_upstream_that_speaks_only_http_2_gets_no_request() {
+pub(crate) fn an_upstream_that_speaks_only_http_2_gets_no_request() {
     let authority = Authority::new();
     let certificate = authority.issue(&["localhost"]);
     let mut h2 = shows(&certificate);
@@ -152,7 +152,7 @@ fn an_upstream_that_speaks_only_http_2_gets_no_request() {
 }
 
 #[test]
-fn http_1_1_is_asked_for_and_whoever_says_nothing_speaks_it() {
+pub(crate) fn http_1_1_is_asked_for_and_whoever_says_nothing_speaks_it() {
     let authority = Authority::new();
     let certificate = authority.issue(&["localhost"]);
     for protocols in [&[][..], &["http/1.1"], &["h2", "http/1.1"]] {
@@ -241,7 +241,7 @@ impl Nginx {
 }
 
 #[test]
-fn nginx_is_asked_only_if_its_certificate_is_right() {
+pub(crate) fn nginx_is_asked_only_if_its_certificate_is_right() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let good = authority.issue(&["localhost"]);
     let late = authority.issue_between(&["localhost"], 2001, 2002);
@@ -268,7 +268,7 @@ fn nginx_is_asked_only_if_its_certificate_is_right() {
 }
 
 #[test]
-fn nginx_is_shown_the_certificate_that_it_wants() {
+pub(crate) fn nginx_is_shown_the_certificate_that_it_wants() {
     let (authority, clients) = (Authority::new(), Authority::new());
     let site = authority.issue(&["localhost"]);
     let own = clients.issue(&["keygate"]);

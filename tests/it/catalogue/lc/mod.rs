@@ -7,6 +7,7 @@ mod stop;
 mod time;
 
 use super::{Case, case, elsewhere, left_out};
+use crate::tls::reload as tls;
 
 pub(super) const CASES: &[Case] = &[
     case("LC-01", "a stop with 100 requests in flight", stop::in_flight),
@@ -32,8 +33,11 @@ pub(super) const CASES: &[Case] = &[
     case("LC-21", "an access log that cannot be written", log::unwritable),
     case("LC-22", "standard streams that are closed, full or broken", log::streams_gone),
     case("LC-23", "an access log that is rotated", log::rotated),
-    left_out("LC-24", "a certificate that is replaced", "keygate does not speak TLS yet"),
-    left_out("LC-25", "a certificate that does not fit", "keygate does not speak TLS yet"),
+    case("LC-24", "a certificate that is replaced", |_| {
+        tls::a_new_pair_is_taken_over_and_connections_go_on();
+        tls::links_that_are_turned_bring_a_new_pair();
+    }),
+    case("LC-25", "a certificate that does not fit", |_| tls::a_broken_pair_leaves_the_old_one()),
     case("LC-26", "readiness while draining", stop::readiness),
     case("LC-27", "nothing listens but what was asked for", start::only_listener),
     left_out(

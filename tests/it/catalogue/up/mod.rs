@@ -8,9 +8,8 @@ mod pool;
 mod rows;
 mod streams;
 
-use super::{Case, case, left_out};
-
-const NO_TLS: &str = "keygate does not speak TLS to an upstream yet";
+use super::{Case, case};
+use crate::tls::upstream as tls;
 
 pub(super) const CASES: &[Case] = &[
     case("UP-01", "the port is closed", connecting::refused),
@@ -41,9 +40,18 @@ pub(super) const CASES: &[Case] = &[
     case("UP-26", "an answer that trickles, and one that stops", streams::trickle),
     case("UP-27", "Connection: close every time", pool::closing),
     case("UP-28", "idle connections that end when the next request is due", pool::keep_alive_race),
-    left_out("UP-29", "a TLS upstream with a wrong certificate", NO_TLS),
-    left_out("UP-30", "a TLS upstream that ends without close_notify", NO_TLS),
-    left_out("UP-31", "ALPN", "keygate speaks HTTP/1.1 to an upstream, and no TLS yet"),
+    case("UP-29", "a TLS upstream with a wrong certificate", |_| {
+        tls::only_an_upstream_whose_certificate_is_believed_gets_a_request();
+        tls::nginx_is_asked_only_if_its_certificate_is_right();
+        tls::nginx_is_shown_the_certificate_that_it_wants();
+    }),
+    case("UP-30", "a TLS upstream that ends without close_notify", |_| {
+        tls::a_response_that_somebody_on_the_way_cut_off_is_none();
+    }),
+    case("UP-31", "ALPN", |_| {
+        tls::an_upstream_that_speaks_only_http_2_gets_no_request();
+        tls::http_1_1_is_asked_for_and_whoever_says_nothing_speaks_it();
+    }),
     case("UP-32", "a name that does not resolve", connecting::no_such_name),
     case("UP-33", "a name of which not every address answers", connecting::localhost),
     case("UP-34", "one of two addresses is dead, and comes back", connecting::one_of_two),
