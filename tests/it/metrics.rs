@@ -1,6 +1,7 @@
 //! What is counted, and how it is told.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use crate::support::admin::ADMIN;
 use crate::support::reference::{K1, K2, keyed, one_location, reference, upstream};
@@ -61,6 +62,24 @@ fn every_request_is_counted_by_what_came_of_it() {
     assert_eq!(sum("http_server_request_duration_seconds_count"), 8.0);
     let first_bytes = "keygate_upstream_time_to_first_byte_seconds_count{upstream=\"rec\"}";
     assert_eq!(scrape.value(first_bytes), Some(3.0));
+}
+
+#[test]
+fn requests_over_http2_are_counted_as_others_are() {
+    let origin = Origin::echo();
+    let gate = told(&origin);
+    let ask = |path: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--http2-prior-knowledge", "--output", "/dev/null"]);
+        let status = curl.arg(format!("http://{}{path}", gate.address)).status();
+        assert!(status.is_ok_and(|status| status.success()), "curl fails");
+    };
+    ask("/public/x");
+    ask("/api/v1/x");
+    gate.wait_for_metric(&decided("open", "allowed"), 1.0);
+    gate.wait_for_metric(&answered("GET", "200", "open"), 1.0);
+    gate.wait_for_metric(&decided("hdr", "missing_api_key"), 1.0);
+    gate.wait_for_metric("http_server_active_requests{http_route=\"open\"}", 0.0);
 }
 
 #[test]
