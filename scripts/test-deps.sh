@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run besides cargo: nginx, python3 with venv, node with npm, curl, openssl, prometheus, strace,
+# Installs what the tests run besides cargo: nginx, python3 with venv, node with npm, curl, nghttp, openssl, prometheus, strace,
 # faketime, valgrind, g++ and git, with apt, and only what is missing (not as root, it prints the command
 # instead); a browser, if there is one to be had; varnishtest; and the client libraries of tests/clients, from PyPI and npm.
 # Run again, it does nothing.
@@ -26,6 +26,7 @@ if ! python3 -c 'import ensurepip' 2>/dev/null; then
   missing="$missing python3-venv"
 fi
 need curl curl
+need nghttp nghttp2-client
 need openssl openssl
 # For the dashboard and the alerts of deploy/, which are asked of a real one.
 need prometheus prometheus

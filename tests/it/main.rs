@@ -28,6 +28,7 @@ mod harness;
 mod header_edits;
 mod health;
 mod hop_by_hop;
+mod http2;
 mod http2_upstream;
 mod init;
 mod interim;

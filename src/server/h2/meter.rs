@@ -40,6 +40,8 @@ pub(super) struct Meter {
     blocks: Cell<usize>,
     /// Whether that held anything back.
     is_held: Cell<bool>,
+    /// How often what streams had to say was sent.
+    rounds: Cell<u64>,
     /// Whether a header block has begun, and not ended.
     in_block: Cell<bool>,
     /// Whether the client has sent too much that serves nobody.
@@ -54,15 +56,23 @@ impl Meter {
             idle_frames: Budget::new(MAX_IDLE_FRAMES, IDLE_FRAMES_PER_SECOND),
             blocks: Cell::new(MAX_BLOCKS),
             is_held: Cell::default(),
+            rounds: Cell::default(),
             in_block: Cell::default(),
             is_over: Cell::default(),
         })
     }
 
-    /// The requests that have come were taken; says whether more are held back.
+    /// The requests that have come were taken, and what streams had to say was sent; says whether
+    /// more is held back.
     pub(super) fn release(&self) -> bool {
+        self.rounds.set(self.rounds.get() + 1);
         self.blocks.set(MAX_BLOCKS);
         self.is_held.take()
+    }
+
+    /// How often what streams had to say was sent.
+    pub(super) fn rounds(&self) -> u64 {
+        self.rounds.get()
     }
 
     /// Whether a header block has begun, and not ended.

@@ -78,7 +78,8 @@ async fn write(client: &Client, wire: &Wire, (head, body): Answered, asked: &Met
         return End::Answered;
     }
     let pace = Pace::new(Wait::Write, &client.worker.served().plan.server);
-    let mut writing = Writing { client, wire, stream, body, piece: Bytes::new(), pace };
+    let mut writing =
+        Writing { client, wire, stream, body, piece: Bytes::new(), pace, broken: None };
     poll_fn(|cx| writing.poll(cx)).await
 }
 
@@ -91,12 +92,17 @@ struct Writing<'a> {
     /// What was taken of the body, and for which there is no window yet.
     piece: Bytes,
     pace: Pace,
+    /// The round of the connection in which the body broke off.
+    broken: Option<u64>,
 }
 
 impl Writing<'_> {
     /// Goes on until all is sent. One piece is taken ahead, so that the end is seen with the last.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.client.deadlines.watch(cx.waker());
+        if let Some(round) = self.broken {
+            return self.poll_break_off(round, cx);
+        }
         loop {
             let step = match self.piece.is_empty() {
                 true => self.poll_take(cx),
@@ -122,8 +128,11 @@ impl Writing<'_> {
                 let sent = self.stream.send_data(Bytes::new(), true);
                 Poll::Ready(Some(ended(&sent)))
             }
-            // The client is to see that this was not all.
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(self.break_off(Reason::INTERNAL_ERROR))),
+            Poll::Ready(Some(Err(_))) => {
+                let round = self.wire.rounds();
+                self.broken = Some(round);
+                self.poll_break_off(round, cx).map(Some)
+            }
             Poll::Pending if self.stream.poll_reset(cx).is_ready() => Poll::Ready(Some(End::Left)),
             Poll::Pending => Poll::Pending,
         }
@@ -172,6 +181,15 @@ impl Writing<'_> {
             }
         }
     }
+    /// Breaks off when what came before has been sent: a reset takes along what waits to be.
+    fn poll_break_off(&mut self, round: u64, cx: &mut Context<'_>) -> Poll<End> {
+        if self.wire.rounds() > round {
+            return Poll::Ready(self.break_off(Reason::INTERNAL_ERROR));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// Ends the stream so that the client sees that this was not all.
     fn break_off(&mut self, reason: Reason) -> End {
         self.stream.send_reset(reason);

@@ -85,6 +85,11 @@ impl Wire {
         self.respond.borrow_mut().poll_reset(cx).is_ready()
     }
 
+    /// How often what streams had to say was sent.
+    pub(super) fn rounds(&self) -> u64 {
+        self.meter.rounds()
+    }
+
     /// A piece of the response goes out.
     pub(super) fn earn(&self) {
         self.meter.earn();

@@ -6,6 +6,7 @@
 //! runs all groups and shows the table.
 
 mod cf;
+mod h2;
 mod kq;
 mod kx;
 mod lc;
@@ -64,12 +65,13 @@ pub(crate) const fn left_out(id: &'static str, what: &'static str, why: &'static
 }
 
 /// The groups: their letters, their rows, and how many there must be.
-const GROUPS: [(&str, &[Case], usize); 10] = [
+const GROUPS: [(&str, &[Case], usize); 11] = [
     ("KX", kx::CASES, 46),
     ("KQ", kq::CASES, 24),
     ("ST", st::CASES, 38),
     ("PM", pm::CASES, 55),
     ("SM", sm::CASES, 60),
+    ("H2", h2::CASES, 34),
     ("RX", rx::CASES, 28),
     ("UP", up::CASES, 40),
     ("LC", lc::CASES, 29),
@@ -110,6 +112,11 @@ fn pm() {
 #[test]
 fn sm() {
     play("SM");
+}
+
+#[test]
+fn h2() {
+    play("H2");
 }
 
 #[test]

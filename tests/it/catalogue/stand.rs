@@ -24,6 +24,8 @@ pub(super) struct Notes {
     allowed: Vec<Allowed>,
     /// Targets of requests that break off; their heads may reach the origin, even late.
     broken: Vec<String>,
+    /// Targets of requests that may reach the origin or not, in any number.
+    free: Vec<String>,
     failures: Failures,
 }
 
@@ -185,6 +187,11 @@ impl Stand {
         self.note(|notes| notes.broken.push(target.to_owned()));
     }
 
+    /// States that requests with this target may reach the origin, in any number.
+    pub(crate) fn may_reach(&self, target: &str) {
+        self.note(|notes| notes.free.push(target.to_owned()));
+    }
+
     // Sending. `K1` and `K2` stand for the keys everywhere.
 
     /// `GET /api/v1/x` with these further header lines, each with its CRLF.
@@ -277,9 +284,12 @@ impl Stand {
         }
         let arrived: Vec<_> =
             origin.requests().into_iter().filter(|one| !one.head.has(PROBE)).collect();
-        let Notes { allowed, broken, .. } = &*notes.borrow();
-        let kept =
-            |one: &&Recorded| one.whole || !broken.iter().any(|target| target == one.target());
+        let Notes { allowed, broken, free, .. } = &*notes.borrow();
+        let kept = |one: &&Recorded| {
+            let is_one_of =
+                |targets: &[String]| targets.iter().any(|target| target == one.target());
+            !is_one_of(free) && (one.whole || !is_one_of(broken))
+        };
         let kept: Vec<_> = arrived.iter().filter(kept).collect();
         oracle::only_allowed(&mut failures, &kept, allowed, &setup.credentials);
         if !setup.repeats {

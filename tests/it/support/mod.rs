@@ -9,6 +9,7 @@ pub(crate) mod fault;
 mod frame_origin;
 pub(crate) mod frames;
 mod gate;
+pub(crate) mod h2;
 mod http2_origin;
 mod log;
 mod message;
