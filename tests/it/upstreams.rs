@@ -135,9 +135,21 @@ fn an_address_that_says_nothing_holds_nobody_up() {
         is(&gate.send(GET), 200, "/x");
         assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     }
-    let addresses = [hanging.address.to_string()];
-    let gate = open_to(&addresses, "connect_timeout = \"1s\"");
+    let gate = open_to(&addresses[..1], "connect_timeout = \"1s\"");
     assert_eq!(gate.send(GET).status, 504);
+}
+
+#[test]
+fn an_address_that_says_nothing_is_passed_over_although_others_answered() {
+    let hanging = BlackHole::new();
+    let alive = Origin::echo();
+    let addresses = [hanging.address.to_string(), alive.address.to_string()];
+    let gate = open_to(&addresses, "connect_timeout = \"1s\"\nfail_timeout = \"1h\"");
+    is(&gate.send(GET), 200, "/x");
+    let told = |line: &str| line.contains("cannot connect");
+    let told = gate.stderr.wait_for("the verdict", told);
+    assert!(told.contains(&addresses[0]), "{told}");
+    is(&gate.send(GET), 200, "/x");
 }
 
 #[test]
