@@ -132,16 +132,14 @@ fn where_all_are_passed_over_all_are_asked() {
 #[test]
 fn that_an_idle_connection_is_closed_is_no_failure() {
     // Each second request of a connection meets its end.
-    let origins = [(); 2].map(|()| {
-        Origin::scripted(|exchange| match exchange.number {
-            1 => exchange.reply(200, b""),
-            _ => exchange.close(),
-        })
+    let closing = Origin::scripted(|exchange| match exchange.number {
+        1 => exchange.reply(200, b""),
+        _ => exchange.close(),
     });
-    let gate = open_to(&both(&origins[0], &origins[1]), "fail_timeout = \"1h\"");
+    let good = Origin::echo();
+    let gate = open_to(&both(&closing, &good), "fail_timeout = \"1h\"");
     assert_eq!(failed(&send(&gate, GET, 20)), 0);
-    let [one, other] = origins.map(|origin| origin.count());
-    assert!(one >= 8 && other >= 8, "one is passed over: {one}, {other}");
+    assert!(closing.count() >= 10, "passed over after {} requests", closing.count());
 }
 
 #[test]

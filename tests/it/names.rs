@@ -127,6 +127,19 @@ fn a_name_that_means_another_address_is_followed_and_requests_there_end_as_they_
 }
 
 #[test]
+fn the_first_request_after_a_rest_goes_where_the_name_leads_now() {
+    let origins = origins(["127.0.0.2", "127.0.0.3"]);
+    let hosts = Hosts::new(&lines(&["127.0.0.2"]));
+    let tables = tables(origins[0].address.port(), "max_idle = 0");
+    let Some(gate) = hosts.gate(&tables) else { return };
+    is(&gate.send(GET), 200, "127.0.0.2");
+    hosts.write(&lines(&["127.0.0.3"]));
+    gate.stderr
+        .wait_for("the change", |line| line.contains("resolved") && line.contains("(127.0.0.3)"));
+    is(&gate.send(GET), 200, "127.0.0.3");
+}
+
+#[test]
 fn while_a_name_cannot_be_resolved_its_last_addresses_serve() {
     let [origin] = origins(["127.0.0.2"]);
     let hosts = Hosts::new(&lines(&["127.0.0.2"]));
@@ -166,8 +179,8 @@ fn a_dead_address_of_a_name_costs_no_request_and_is_no_news() {
     while Instant::now() < end {
         is(&gate.send(GET), 200, "127.0.0.2");
     }
-    let warned = gate.stderr.lines().into_iter().find(|line| line.contains("WARN upstream"));
-    let warned = warned.filter(|line| line.contains("cannot connect"));
+    let is_warning = |line: &String| line.contains("WARN") && line.contains("cannot connect");
+    let warned = gate.stderr.lines().into_iter().find(is_warning);
     assert!(warned.is_none(), "{warned:?}");
     let told = |line: &str| line.contains("cannot connect") && line.contains("(127.0.0.9)");
     gate.stderr.wait_for("it was tried", told);

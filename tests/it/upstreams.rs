@@ -102,6 +102,27 @@ fn least_conn_avoids_the_busy_one() {
 }
 
 #[test]
+fn least_conn_fills_by_weight() {
+    let go = Signal::new();
+    let origins = [(); 2].map(|()| {
+        let led = go.clone();
+        Origin::scripted(move |exchange| {
+            led.wait();
+            exchange.reply(200, b"");
+        })
+    });
+    let gate = open_to(&addresses(&origins, &["", " 3"]), "balance = \"least-conn\"");
+    let mut clients: Vec<_> = (0..8).map(|_| gate.client()).collect();
+    for client in &mut clients {
+        client.send(GET);
+    }
+    wait_until("all are asked", || counts(&origins).iter().sum::<usize>() == 8);
+    assert_eq!(counts(&origins), [2, 6]);
+    (0..8).for_each(|_| go.give());
+    clients.iter_mut().for_each(|client| is(&client.response(), 200, ""));
+}
+
+#[test]
 fn least_conn_counts_an_open_websocket() {
     let script = |exchange: &mut Exchange| {
         if exchange.request.has("upgrade") {
