@@ -153,3 +153,111 @@ fn cookie(headers: &HeaderMap) -> Result<HeaderValue, Cause> {
     }
     .map_err(|_| Cause::BadRequest)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::sample::lines;
+
+    const MAX_SIZE: usize = 1000;
+
+    /// What comes of a request with these fields, whose stream has ended or not.
+    fn read(uri: &str, fields: &str, has_ended: bool) -> Result<Head, Cause> {
+        let mut request = Request::new(());
+        *request.uri_mut() = uri.parse().expect("a URI");
+        for line in fields.lines() {
+            let (name, value) = line.split_once(':').expect("a field");
+            let name: http::HeaderName = name.parse().expect("a name");
+            request.headers_mut().append(name, value.parse().expect("a value"));
+        }
+        let head = Head::new(request.into_parts().0, has_ended, MAX_SIZE, Fields::new());
+        head.map_err(|refusal| refusal.cause)
+    }
+
+    #[track_caller]
+    fn check(uri: &str, fields: &str, expected: Result<(&str, &str), Cause>) {
+        let head = read(uri, fields, true);
+        let told = head
+            .as_ref()
+            .map(|head| (head.request.uri.to_string(), lines(&head.request.headers)))
+            .map_err(|cause| *cause);
+        let expected = expected.map(|(uri, fields)| (uri.to_owned(), fields.to_owned()));
+        assert_eq!(told, expected, "{uri} {fields:?}");
+    }
+
+    #[test]
+    fn a_head_is_what_http_1_would_have_brought() {
+        for (uri, fields, target, read) in [
+            ("http://a.test/x?y", "", "/x?y", "host: a.test"),
+            ("https://a.test:1/", "accept:b", "/", "host: a.test:1\naccept: b"),
+            ("/x", "accept:b\nhost:a.test", "/x", "accept: b\nhost: a.test"),
+            ("http://a.test/x", "host:A.test", "/x", "host: a.test"),
+            ("http://a.test/", "cookie:a\nb:c\ncookie:d", "/", "host: a.test\ncookie: a; d\nb: c"),
+            ("/x", "host:a\nhost:b", "/x", "host: a\nhost: b"),
+        ] {
+            check(uri, fields, Ok((target, read)));
+        }
+        assert_eq!(read("/", "", true).expect("a head").request.version, Version::HTTP_2);
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for (uri, fields) in [
+            ("ftp://a.test/x", ""),
+            ("http://a.test?x", ""),
+            ("http://a.test/", "host:b.test"),
+            ("http://a.test/", "host:a.test\nhost:b.test"),
+            ("/x", "a: b"),
+            ("/x", "a:b "),
+            ("/x", "a:\tb"),
+            ("/x", "content-length:1\ncontent-length:2"),
+            ("/x", "content-length:+1"),
+            ("/x", "content-length:9223372036854775808"),
+        ] {
+            check(uri, fields, Err(Cause::BadRequest));
+        }
+    }
+
+    #[test]
+    fn a_list_is_counted_with_32_bytes_a_field() {
+        // Four pseudo-header fields: 29 bytes of names, `GET`, `http`, `/`, and 32 for each.
+        const REST: usize = MAX_SIZE - (29 + 8 + 4 * FIELD_OVERHEAD);
+        let field = |length: usize| format!("x:{}", "y".repeat(length));
+        let longest = REST - FIELD_OVERHEAD - 1;
+        assert!(read("/", &field(longest), true).is_ok());
+        check("/", &field(longest + 1), Err(Cause::HeadTooLarge));
+        let many = "x:\n".repeat(REST / (FIELD_OVERHEAD + 1) + 1);
+        check("/", &many, Err(Cause::HeadTooLarge));
+    }
+
+    #[test]
+    fn no_message_has_more_fields_than_one_of_http_1() {
+        let head = |count: usize| {
+            let mut request = Request::new(());
+            for number in 0..count {
+                let name: http::HeaderName = format!("x-{number}").parse().expect("a name");
+                request.headers_mut().append(name, HeaderValue::from_static(""));
+            }
+            let head = Head::new(request.into_parts().0, true, usize::MAX, Fields::new());
+            head.map(|head| head.request.headers.len()).map_err(|refusal| refusal.cause)
+        };
+        assert_eq!(head(MAX_FIELDS), Ok(MAX_FIELDS));
+        assert_eq!(head(MAX_FIELDS + 1), Err(Cause::HeadTooLarge));
+    }
+
+    #[test]
+    fn a_body_without_a_length_is_one() {
+        let head = |fields: &str, has_ended| {
+            let head = read("/x", fields, has_ended).expect("a head");
+            (head.request.is_without_body(), head.length, head.expects_continue)
+        };
+        assert_eq!(head("", true), (true, Some(0), false));
+        assert_eq!(head("", false), (false, None, false));
+        assert_eq!(head("content-length:5", false), (false, Some(5), false));
+        assert_eq!(head("content-length:0", false), (true, Some(0), false));
+        assert_eq!(head("expect:100-continue", false), (false, None, true));
+        assert_eq!(head("expect:100-continue", true), (true, Some(0), false));
+    }
+}

@@ -253,3 +253,92 @@ impl Frames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::clock::Clock;
+
+    fn meter() -> Rc<Meter> {
+        Meter::new(Clock::new().deadlines())
+    }
+
+    fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
+        let size = u32::try_from(length).expect("a short frame").to_be_bytes();
+        [&size[1..], &[kind, flags, 0, 0, 0, 1], &vec![0; length]].concat()
+    }
+
+    /// Passes what a client sends, in pieces of this size, and says how much passed.
+    fn pass(meter: &Meter, bytes: &[u8], piece: usize) -> usize {
+        let mut frames = Frames { left: 0, ..Frames::default() };
+        let mut passed = 0;
+        for piece in bytes.chunks(piece) {
+            let count = frames.pass(piece, meter);
+            passed += count;
+            if count < piece.len() {
+                break;
+            }
+        }
+        passed
+    }
+
+    #[test]
+    fn frames_are_told_apart_however_they_come() {
+        const PING: u8 = 6;
+        let all = [
+            frame(HEADERS, END_HEADERS, 20),
+            frame(PING, 0, 8),
+            frame(DATA, 0, 30),
+            frame(DATA, 0, 0),
+            frame(DATA, END_STREAM, 0),
+            frame(CONTINUATION, END_HEADERS, 5),
+        ];
+        for piece in [1, 2, 7, 9, 10, 1000] {
+            let meter = meter();
+            assert_eq!(pass(&meter, &all.concat(), piece), all.concat().len());
+            // The ping, and the piece of a body that holds nothing and ends nothing.
+            let spent = (0..).take_while(|_| meter.idle_frames.spend(Default::default())).count();
+            assert_eq!(spent, MAX_IDLE_FRAMES as usize - 2, "{piece}");
+            assert_eq!(meter.blocks.get(), MAX_BLOCKS - 25);
+            assert!(!meter.in_block() && !meter.is_over());
+        }
+    }
+
+    #[test]
+    fn a_block_is_under_way_until_its_last_byte() {
+        let whole = frame(HEADERS, END_HEADERS, 20);
+        for (bytes, expected) in [
+            (&whole[..], false),
+            (&whole[..28], true),
+            (&frame(HEADERS, 0, 20), true),
+            (&[frame(HEADERS, 0, 20), frame(CONTINUATION, END_HEADERS, 1)].concat(), false),
+            (&[frame(HEADERS, 0, 20), frame(CONTINUATION, 0, 1)].concat(), true),
+        ] {
+            let meter = meter();
+            pass(&meter, bytes, 5);
+            assert_eq!(meter.in_block(), expected, "{}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn only_so_much_of_header_blocks_passes_at_once() {
+        let meter = meter();
+        let bytes = frame(HEADERS, END_HEADERS, 1000).repeat(20);
+        assert_eq!(pass(&meter, &bytes, 100_000), MAX_BLOCKS + 17 * HEAD);
+        meter.release();
+        assert_eq!(meter.blocks.get(), MAX_BLOCKS);
+    }
+
+    #[test]
+    fn frames_that_serve_nobody_are_spent_and_earned() {
+        let meter = meter();
+        let most = MAX_IDLE_FRAMES as usize;
+        pass(&meter, &frame(4, 0, 0).repeat(most), 1000);
+        assert!(!meter.is_over());
+        meter.earn();
+        pass(&meter, &frame(4, 0, 0).repeat(4), 1000);
+        assert!(!meter.is_over());
+        pass(&meter, &frame(4, 0, 0), 1000);
+        assert!(meter.is_over());
+    }
+}

@@ -3,6 +3,7 @@
 use fastrand::Rng;
 
 use super::{Case, Stand, case, left_out};
+use crate::support::h2::{H2, request};
 use crate::support::{BAD, MISSING, Then};
 
 /// The readings of the path lead to differently guarded locations.
@@ -240,7 +241,15 @@ pub(super) const CASES: &[Case] = &[
             stand.send(format!("GET /x HTTP/1.1\r\nHost: a.test\r\n{line}\r\n\r\n"), MISSING);
         }
     }),
-    left_out("PM-46", ":authority and host that differ", "keygate does not speak HTTP/2 yet"),
+    case("PM-46", ":authority and host that differ", |stand| {
+        two_hosts(stand);
+        for (authority, host) in [("a.test", "open.test"), ("open.test", "a.test")] {
+            let mut fields = request("GET", "/x", &[("host", host)]);
+            fields[3].1 = authority;
+            let answer = H2::over(stand.connect()).ask(&fields);
+            stand.holds(answer.status == 400, || format!("{answer:?}"));
+        }
+    }),
     case("PM-47", "a way out of the guarded location", |stand| {
         let targets = ["/admin/%2e%2e/public/x", "/admin/../public/x", r"/admin\..\public\x"];
         ambiguous(stand, &targets);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::stand::{GET, POST};
 use super::{Case, Stand, case, elsewhere, left_out};
+use crate::support::h2::{END_STREAM, H2, request};
 use crate::support::reference::{K1, keyed};
 use crate::support::{Client, DEADLINE, MISSING, Signal, Then, holds_within, pause};
 
@@ -17,8 +18,6 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// How many clients do the same at once; thousands are the judges' business.
 const CROWD: usize = 40;
-
-const NO_H2: &str = "keygate does not speak HTTP/2 to clients yet";
 
 pub(super) const CASES: &[Case] = &[
     case("RX-01", "heads that trickle", |stand| {
@@ -117,7 +116,22 @@ pub(super) const CASES: &[Case] = &[
         },
     ),
     elsewhere("RX-08", "10,000 wrong keys at a time", "judges/wrong_keys.py"),
-    left_out("RX-09", "10,000 wrong keys at a time over HTTP/2", NO_H2),
+    case("RX-09", "many wrong keys at a time over HTTP/2", |stand| {
+        stand.config(&guarded("delay = \"2s\"\n", ""));
+        let wrong = request("GET", "/api/v1/x", &[("x-api-key", "wrong")]);
+        let mut all: Vec<_> = (0..CROWD).map(|_| H2::over(stand.connect())).collect();
+        let streams: Vec<_> = all
+            .iter_mut()
+            .map(|h2| (0..100).map(|_| h2.open(END_STREAM, &wrong)).collect::<Vec<_>>())
+            .collect();
+        // Whoever has the key is served meanwhile.
+        stand.get("X-API-Key: K1\r\n", PASSES);
+        for (h2, streams) in all.iter_mut().zip(&streams) {
+            let answers = h2.patience(2 * DEADLINE).answers(streams);
+            let right = answers.iter().all(|answer| answer.status == 401);
+            stand.holds(right, || format!("{:?}", answers.iter().find(|one| one.status != 401)));
+        }
+    }),
     elsewhere("RX-10", "more wrong keys than may wait", "judges/wrong_keys.py"),
     elsewhere("RX-11", "10,000 clients leave while they wait", "judges/wrong_keys.py"),
     case("RX-12", "one client guesses as fast as it can", |stand| {

@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
     left_out(
         "SC-06",
         "two streams in one packet: which is answered first",
-        "keygate does not speak HTTP/2 yet",
+        "the decision is that of HTTP/1.1, whose times SC-01 to SC-05 compare",
     ),
     case("SC-07", "every refusal of a sort looks the same", refusals),
     case("SC-08", "what exists below a guarded path does not show", |stand| {

@@ -11,9 +11,10 @@ use self::parts::{
     no_key_in_memory, said_in_spite_of, strict, tells,
 };
 use super::stand::GET;
-use super::{Case, Stand, case, elsewhere, left_out};
+use super::{Case, Stand, case, elsewhere};
 use crate::config::check;
 use crate::support::admin::ADMIN;
+use crate::support::h2::{H2, request};
 use crate::support::reference::{K1, K2, keyed, one_location, reference};
 use crate::support::{Canaries, DEADLINE, INVALID, MISSING, Place, Then};
 use crate::websocket::{HANDSHAKE, SWITCHING};
@@ -235,8 +236,19 @@ pub(super) const CASES: &[Case] = &[
         let left = stand.origin().last().head.value("sec-websocket-protocol").map(str::to_owned);
         stand.holds(left.as_deref() == Some("a,b"), || format!("{left:?}"));
     }),
-    left_out("ST-23", "the key in an HTTP/2 path", "keygate does not speak HTTP/2 yet"),
-    left_out("ST-24", "the key in an HTTP/2 header", "keygate does not speak HTTP/2 yet"),
+    case("ST-23", "the key in an HTTP/2 path", |stand| {
+        stand.allow_any("/q/x?a=b", 1);
+        let target = keyed("/q/x?a=b&api_key=K1");
+        let answer = H2::over(stand.connect()).ask(&request("GET", &target, &[]));
+        assert_eq!(answer.text(), "/q/x?a=b");
+    }),
+    case("ST-24", "the key in an HTTP/2 header", |stand| {
+        stand.allow_any("/api/v1/x", 1);
+        let fields = request("GET", "/api/v1/x", &[("x-api-key", K1)]);
+        assert_eq!(H2::over(stand.connect()).ask(&fields).status, 200);
+        let head = stand.origin().last().head;
+        stand.holds(!head.has("x-api-key"), || format!("{head:?}"));
+    }),
     case("ST-25", "the access log holds no key, right or wrong", |stand| {
         stand.add(DEAD).secret("wrong-2f8a61c07be9");
         stand.target("/q/x?a=1&api_key=K1&b=2", Then::Forwarded("/q/x?a=1&b=2"));
