@@ -145,6 +145,8 @@ impl Write for &Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     #[track_caller]
@@ -160,5 +162,35 @@ mod tests {
         // The text that is cut stands in the message of the standard library.
         check_told(|| drop("schlüssel"[..5].to_owned()), "[not shown]");
         check_told(|| panic::panic_any(5), "[not shown]");
+    }
+
+    /// Takes nothing until whoever holds the other end lets go.
+    struct Stuck(mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn messages_that_nobody_takes_are_counted() {
+        let (go, stuck) = mpsc::channel();
+        let sink = Sink::start("stuck", 2, Stuck(stuck), |_| {}).unwrap();
+        let lost = Arc::<AtomicU64>::default();
+        let state = State { lines: Some(sink.lines()), lost: 0 };
+        let state = Mutex::new(state);
+        let shared = Shared { format: LogFormat::Text, state, lost: Arc::clone(&lost) };
+        for _ in 0..10 {
+            (&shared).write_all(b"a message\n").unwrap();
+        }
+        // Two wait, and perhaps one is being written.
+        assert!((7..=8).contains(&lost.load(Ordering::Relaxed)), "{lost:?}");
+        drop(go);
     }
 }
