@@ -53,13 +53,11 @@ fn large_bodies_pass_whole_in_both_directions() {
 
 #[test]
 fn what_waits_for_a_slow_reader_goes_out_when_it_reads() {
-    const SIZE: usize = 600_000;
+    const SIZE: usize = 2_000_000;
     let (authority, site) = site();
     let origin = Origin::scripted(|exchange| exchange.reply(200, &[b'x'; SIZE]));
     let gate = secured(&origin, &site, "", &[]);
-    let narrow = Client::narrow(gate.address).stream().try_clone().expect("it is a socket");
-    let shaken = Shaking::with(authority.roots()).shake_over(narrow);
-    let (mut client, _) = shaken.expect("hands are shaken");
+    let mut client = Shaking::with(authority.roots()).narrow().client(&gate);
     client.send(ask());
     // Long enough for all buffers on the way to be full.
     pause(Duration::from_millis(300));

@@ -291,3 +291,15 @@ pub(crate) fn nginx_is_shown_the_certificate_that_it_wants() {
         }
     }
 }
+
+#[test]
+fn an_upstream_of_http_2_that_agrees_to_nothing_gets_no_request() {
+    let authority = Authority::new();
+    let origin = Origin::echo();
+    let address = before(&origin, shows(&authority.issue(&["localhost"])), Ending::Proper);
+    let fields = format!("{CA}\nprotocol = \"h2\"");
+    let gate = gate(&https(address), &fields, &[("ca.pem", &authority.pem())]);
+    assert_eq!(ask(&gate).status, 502);
+    gate.stderr.wait_for("the reason", |line| line.contains("the upstream speaks no HTTP/2"));
+    assert_eq!(origin.count(), 0);
+}

@@ -28,6 +28,7 @@ use super::{Client, DEADLINE, Gate, Origin};
 pub(crate) struct Shaking {
     config: ClientConfig,
     name: String,
+    is_narrow: bool,
 }
 
 /// What a handshake came to.
@@ -61,12 +62,18 @@ impl Shaking {
             }
         };
         config.resumption = Resumption::in_memory_sessions(8);
-        Self { config, name: "localhost".to_owned() }
+        Self { config, name: "localhost".to_owned(), is_narrow: false }
     }
 
     /// Asks for this name, and wants it in the certificate.
     pub(crate) fn name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Takes little of what is on its way.
+    pub(crate) fn narrow(mut self) -> Self {
+        self.is_narrow = true;
         self
     }
 
@@ -89,6 +96,10 @@ impl Shaking {
 
     /// Connects, and says what the handshake came to.
     pub(crate) fn shake(&self, address: SocketAddr) -> Result<(Client, Shaken), String> {
+        if self.is_narrow {
+            let narrow = Client::narrow(address);
+            return self.shake_over(narrow.stream().try_clone().expect("a socket can be shared"));
+        }
         let tcp = TcpStream::connect(address).map_err(|error| error.to_string())?;
         self.shake_over(tcp)
     }
@@ -97,7 +108,7 @@ impl Shaking {
     pub(crate) fn shake_over(&self, tcp: TcpStream) -> Result<(Client, Shaken), String> {
         let connector = TlsConnector::from(Arc::new(self.config.clone()));
         let name = ServerName::try_from(self.name.clone()).expect("it is a name");
-        let (near, far) = pair();
+        let (near, far) = pair(self.is_narrow);
         let (done, shaken) = mpsc::channel();
         thread::spawn(move || {
             run(async move {
@@ -209,10 +220,17 @@ fn registered(stream: TcpStream) -> io::Result<tokio::net::TcpStream> {
     tokio::net::TcpStream::from_std(stream)
 }
 
-/// Two ends of a connection.
-fn pair() -> (TcpStream, TcpStream) {
+/// Two ends of a connection; of a narrow one, the far end's socket takes little as well.
+fn pair(is_narrow: bool) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-    let near = TcpStream::connect(listener.local_addr().expect("it is bound"));
+    let address = listener.local_addr().expect("it is bound");
+    let near = match is_narrow {
+        true => Client::narrow(address).stream().try_clone(),
+        false => TcpStream::connect(address),
+    };
     let (far, _) = listener.accept().expect("one has connected");
+    if is_narrow {
+        SockRef::from(&far).set_send_buffer_size(4096).expect("it can be told");
+    }
     (near.expect("it listens"), far)
 }
