@@ -155,8 +155,9 @@ fn the_tests_that_the_architecture_names_exist() {
     let tests: Vec<_> = tests.collect();
     assert!(tests.len() > 12, "only {} tests were found in the table", tests.len());
     for (topic, test) in tests {
-        let file = root().join(format!("tests/it/{topic}.rs"));
-        let folder = root().join(format!("tests/it/{topic}/mod.rs"));
+        let topic_path = topic.replace("::", "/");
+        let file = root().join(format!("tests/it/{topic_path}.rs"));
+        let folder = root().join(format!("tests/it/{topic_path}/mod.rs"));
         let file = if file.exists() { file } else { folder };
         let code = if topic.ends_with("::tests") { units.clone() } else { read(&file) };
         assert!(code.contains(&format!("fn {test}()")), "there is no test {topic}::{test}");
