@@ -7,8 +7,9 @@
 //! or answer it with a [`reply`]. Then `forward` sends it to an `upstream` and the `answer` back,
 //! or a `verdict` tells another proxy that it may go on; what they hand on is a [`head`] with its
 //! [`fields`]. [`keys`] and [`query`] are the pure parts of authentication, [`keystore`] is where
-//! files of keys are, [`limit`] counts; `tls` is what encrypts both sides, [`observe`] is what can
-//! be seen from outside, and `admin` where the gate itself is asked.
+//! files of keys are, [`limit`] counts; `tls` is what encrypts both sides, [`systemd`] passes
+//! sockets and is told how the gate is, [`observe`] is what can be seen from outside, and `admin`
+//! where the gate itself is asked.
 
 mod admin;
 mod answer;
@@ -42,6 +43,7 @@ mod screen;
 mod server;
 mod socket;
 mod stack;
+pub mod systemd;
 mod tls;
 mod upstream;
 mod verdict;
@@ -65,24 +67,27 @@ use crate::server::spread::Spread;
 use crate::server::threads::{Thread, Threads};
 use crate::server::worker::Delays;
 use crate::server::{Seed, start};
+use crate::systemd::notify;
+use crate::systemd::sockets::Sockets as Passed;
 use crate::upstream::tend;
 
-/// Serves until a signal says stop: the only place where things are wired together. `lost` counts
-/// the messages that the log could not take; `ready` is told the addresses that are listened on,
-/// before the first request is answered.
+/// Serves until a signal says stop: the only place where things are wired together. `passed` are
+/// the sockets that were passed to this process, `lost` counts the messages that the log could not
+/// take; `ready` is told the addresses that are listened on, before the first request is answered.
 ///
 /// # Errors
 /// When an address cannot be bound, a thread cannot be started, or a second signal ends it at once.
 pub fn run(
     plan: Plan,
     source: Source,
-    lost: Arc<AtomicU64>,
+    (mut passed, lost): (Passed, Arc<AtomicU64>),
     ready: impl FnOnce(&[ListenAddr]),
 ) -> Result<(), Failure> {
     let told_at = plan.admin.as_ref().map_or(&[][..], |admin| &admin.listen);
     enough_for(plan.workers, plan.listen.len(), told_at.len()).map_err(Failure::runtime)?;
-    let Sockets { by_worker, addresses } =
-        listener::bind(&plan.listen, plan.workers).map_err(cannot_listen)?;
+    let Sockets { by_worker, addresses, secured } =
+        listener::bind(&plan.listen, plan.workers, &mut passed).map_err(cannot_listen)?;
+    passed.finish().map_err(Failure::runtime)?;
     let (admin, admin_addresses) = admin::bind(told_at).map_err(cannot_listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -95,7 +100,6 @@ pub fn run(
     let spread = Spread::new(inboxes, plan.server.max_connections);
     let delays = Arc::<Delays>::default();
     let metrics = plan.admin.as_ref().map(|admin| Metrics::new(admin.counted_keys));
-    let secured: Vec<_> = plan.listen.iter().map(|on| on.tls).collect();
     let (plans, plan_receiver) = watch::channel(Arc::new(plan));
     let latest = plan_receiver.clone();
     let (stop, stop_receiver) = watch::channel(false);
@@ -130,6 +134,7 @@ pub fn run(
         tracing::info!("telling health and metrics at {address}");
     }
     ready(&addresses);
+    notify::ready();
     let target = Target { plans, outcome };
     let ended = runtime.block_on(control((source, readers), (target, own), stop, signals, workers));
     ended?;
@@ -193,6 +198,7 @@ async fn control(
         never = reload::run(source, readers, hangups, target) => match never {},
         () = stops.recv() => {}
     }
+    notify::stopping();
     tracing::info!("stopping: answering what is in flight");
     stop.send_replace(true);
     tokio::select! {

@@ -23,6 +23,7 @@ use crate::observe::metrics::Gate;
 use crate::observe::seldom::Seldom;
 use crate::plan::{ListenAddr, ListenOn};
 use crate::server::listener::{self, Bound};
+use crate::systemd::sockets::Sockets as Passed;
 
 /// How many may ask at a time: a scraper, some probes, and a person.
 pub(crate) const MAX_CONNECTIONS: usize = 16;
@@ -63,7 +64,8 @@ pub(crate) fn bind(
 ) -> Result<(Sockets, Vec<ListenAddr>), (ListenAddr, io::Error)> {
     let clear = |address: &ListenAddr| ListenOn { address: address.clone(), tls: false };
     let listen: Vec<_> = listen.iter().map(clear).collect();
-    let listener::Sockets { by_worker, addresses } = listener::bind(&listen, 1)?;
+    let listener::Sockets { by_worker, addresses, .. } =
+        listener::bind(&listen, 1, &mut Passed::default())?;
     Ok((Sockets(by_worker.into_iter().flatten().collect()), addresses))
 }
 
@@ -95,6 +97,7 @@ impl Listener {
         Ok(match bound {
             Bound::Tcp { listener, .. } => Self::Tcp(TcpListener::from_std(listener)?),
             Bound::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
+            Bound::Shared(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 

@@ -77,6 +77,7 @@ fn ask(address: &ListenAddr) -> Result<u16, String> {
             let stream = UnixStream::connect(path).map_err(told)?;
             exchange(&stream, |left| stream.set_read_timeout(Some(left))).map_err(told)
         }
+        ListenAddr::Systemd(_) => Err("only its unit knows where that is".to_owned()),
     }
     .and_then(|answer| status(&answer).ok_or_else(|| "its answer is not HTTP".to_owned()))
 }

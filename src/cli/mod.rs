@@ -7,6 +7,7 @@ pub mod healthcheck;
 pub mod init;
 pub mod keygen;
 pub mod keys;
+pub mod package;
 pub mod serve;
 pub mod smoke;
 mod table;
@@ -52,6 +53,10 @@ pub enum Command {
     Keys(keys::Args),
     /// Ask a running gate whether it is ready, for a container: exit 0 or 1
     Healthcheck(healthcheck::Args),
+    /// Print a script that completes commands and options in a shell
+    Completions(package::CompletionsArgs),
+    /// Print the manual page, or write one for every command
+    Man(package::ManArgs),
 }
 
 /// The standard streams.
@@ -124,6 +129,8 @@ pub fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failur
         Some(Command::Init(args)) => init::run(&args, console),
         Some(Command::Smoke(args)) => smoke::run(&args, console),
         Some(Command::Keygen(args)) => keygen::run(&args, out),
+        Some(Command::Completions(args)) => package::completions(&args, out),
+        Some(Command::Man(args)) => package::man(&args, out),
         Some(Command::Keys(args)) => keys::run(&args, console),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
         Some(Command::Demo(args)) => demo::run(&args, out),

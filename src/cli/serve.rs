@@ -9,6 +9,7 @@ use crate::observe::log::{self, Log};
 use crate::plan::{self, ListenAddr, Plan};
 use crate::reload::Source;
 use crate::stack::wiping;
+use crate::systemd::sockets::Sockets;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -125,13 +126,15 @@ fn exclusive(one: (&str, bool), other: (&str, bool)) -> Result<(), Failure> {
 
 /// Loads the first plan and serves; `ready` is told the addresses that are listened on.
 pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result<(), Failure> {
+    // First, because loading may start a command for keys, which shall not get them.
+    let passed = Sockets::receive().map_err(Failure::runtime)?;
     let plan = wiping(|| source.load()).map_err(Failure::configuration)?;
     let log = Log::start(plan.log.format, log_level().as_deref())
         .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
     for warning in &plan.warnings {
         tracing::warn!("{}", warning.to_string().trim_end());
     }
-    let ended = crate::run(plan, source, log.lost(), ready);
+    let ended = crate::run(plan, source, (passed, log.lost()), ready);
     log.finish();
     ended
 }

@@ -120,12 +120,35 @@ fn socket_path(path: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// The longest name of a socket (systemd.socket(5), `FileDescriptorName=`).
+const MAX_SOCKET_NAME: usize = 255;
+
+/// The name of sockets that are passed at start.
+fn passed(name: &str) -> Result<ListenAddr, String> {
+    let is_valid = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    match name.len() {
+        0 => {
+            Err("after `systemd:` the name of a socket is needed (FileDescriptorName=)".to_owned())
+        }
+        1..=MAX_SOCKET_NAME if name.bytes().all(is_valid) => {
+            Ok(ListenAddr::Systemd(Some(name.to_owned())))
+        }
+        _ => Err("the name of a socket holds no blanks and no colons".to_owned()),
+    }
+}
+
 impl Text for ListenAddr {
-    const EXPECTED: &'static str = "an address and a port, such as \"127.0.0.1:8080\", \"[::]:8080\" or \"unix:/run/keygate.sock\"";
+    const EXPECTED: &'static str = "an address and a port, such as \"127.0.0.1:8080\", \"[::]:8080\", \"unix:/run/keygate.sock\" or \"systemd\"";
 
     fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             return socket_path(path).map(Self::Unix);
+        }
+        if text == "systemd" {
+            return Ok(Self::Systemd(None));
+        }
+        if let Some(name) = text.strip_prefix("systemd:") {
+            return passed(name);
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(Self::Tcp(address));

@@ -12,6 +12,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use zeroize::Zeroizing;
 
+use crate::systemd::notify;
+
 /// The most that is read of what a command prints.
 const OUTPUT_LIMIT: usize = 64 << 20;
 
@@ -53,6 +55,8 @@ impl Command {
         let end = Instant::now() + self.timeout;
         let mut child = Process::new(&self.program)
             .args(&self.arguments)
+            // It has nothing to say of keygate.
+            .env_remove(notify::SOCKET)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .process_group(0)

@@ -1,7 +1,7 @@
 //! Where health and metrics are told.
 
-use super::Admin;
 use super::compile::{Compiler, twice};
+use super::{Admin, ListenAddr};
 use crate::config::problem::Fault;
 
 impl Compiler<'_> {
@@ -14,7 +14,12 @@ impl Compiler<'_> {
         }
         for address in &admin.listen.0 {
             let own = &self.config.server.listen.0;
-            if own.iter().any(|own| own.get_ref().address.overlaps(address.get_ref())) {
+            if matches!(address.get_ref(), ListenAddr::Systemd(_)) {
+                let message = "no socket is passed for `[admin]`: it opens one itself";
+                let fault = Fault::at(address.span(), message)
+                    .help("an address that only this process has, such as \"127.0.0.1:9090\"");
+                self.findings.fault_in(origin, fault);
+            } else if own.iter().any(|own| own.get_ref().address.overlaps(address.get_ref())) {
                 let fault = Fault::at(address.span(), "requests to the API arrive there")
                     .help("`[admin]` has an address or a port of its own");
                 self.findings.fault_in(origin, fault);

@@ -35,6 +35,8 @@ pub enum ListenAddr {
     Tcp(SocketAddr),
     /// The path of a unix socket.
     Unix(PathBuf),
+    /// Sockets that are passed at start: those of this name, or those without one.
+    Systemd(Option<String>),
 }
 
 impl ListenAddr {
@@ -55,6 +57,8 @@ impl ListenAddr {
         match self {
             Self::Tcp(address) => address.ip().is_loopback(),
             Self::Unix(_) => true,
+            // Where that is, only its unit knows.
+            Self::Systemd(_) => false,
         }
     }
 
@@ -82,6 +86,8 @@ impl fmt::Display for ListenAddr {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(None) => f.write_str("systemd"),
+            Self::Systemd(Some(name)) => write!(f, "systemd:{name}"),
         }
     }
 }

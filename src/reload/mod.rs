@@ -21,6 +21,7 @@ use self::reader::Reader;
 pub(crate) use self::reader::Readers;
 use self::watch::Watch;
 use crate::plan::Plan;
+use crate::systemd::notify;
 
 /// Makes a plan; it is given the one that serves now.
 pub type Load = dyn Fn(Option<&Plan>) -> Result<Plan, String> + Send + Sync;
@@ -83,7 +84,9 @@ pub(crate) async fn run(
         if let Some(watch) = &mut watch {
             watch.begin_again(&reader).await;
         }
+        notify::reloading();
         reload(&load, &reader, &to, Wanted::All).await;
+        notify::reloaded(to.outcome.borrow().is_success());
     }
 }
 

@@ -19,6 +19,7 @@ use super::spread::{Accepted, Spread, Taker};
 use crate::observe::seldom::Seldom;
 use crate::plan::{ListenAddr, ListenOn};
 use crate::socket::{Stream, is_out_of_descriptors, watch};
+use crate::systemd::sockets::{Listening, Sockets as Passed};
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -42,6 +43,9 @@ pub(crate) enum Bound {
     },
     /// A unix socket; there is only one.
     Unix(UnixListener),
+    /// One of those that was passed to keygate: all workers accept from it, and so do processes
+    /// before and after this one.
+    Shared(Arc<Self>),
 }
 
 impl AsFd for Bound {
@@ -49,6 +53,7 @@ impl AsFd for Bound {
         match self {
             Self::Tcp { listener, .. } => listener.as_fd(),
             Self::Unix(listener) => listener.as_fd(),
+            Self::Shared(bound) => bound.as_fd(),
         }
     }
 }
@@ -62,11 +67,15 @@ impl AsRawFd for Bound {
 impl Bound {
     /// Takes the connection that has waited longest; `WouldBlock` if none waits.
     fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        if let Self::Shared(bound) = self {
+            return bound.accept();
+        }
         let (stream, peer) = acceptfrom_with(self, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
         let stream = match self {
             Self::Tcp { tls: false, .. } => Stream::Tcp(stream.into()),
             Self::Tcp { tls: true, .. } => Stream::Tls(stream.into()),
             Self::Unix(_) => return Ok((Stream::Unix(stream.into()), None)),
+            Self::Shared(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         // Whoever has no address is none to be trusted as if it came over a unix socket.
         let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
@@ -87,18 +96,21 @@ pub(crate) struct Sockets {
     pub(crate) by_worker: Vec<Vec<Bound>>,
     /// The addresses, with the real port in the place of port 0.
     pub(crate) addresses: Vec<ListenAddr>,
+    /// At which of them TLS is spoken.
+    pub(crate) secured: Vec<bool>,
 }
 
-/// Binds every address for every worker.
+/// Binds every address for every worker, or takes what was passed for it.
 ///
 /// # Errors
 /// The address that cannot be bound, and why.
 pub(crate) fn bind(
     listen: &[ListenOn],
     workers: usize,
+    passed: &mut Passed,
 ) -> Result<Sockets, (ListenAddr, io::Error)> {
     let mut bound: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
+    let (mut addresses, mut secured) = (Vec::new(), Vec::new());
     for wanted in listen {
         let failed = |error| (wanted.address.clone(), error);
         match &wanted.address {
@@ -111,16 +123,31 @@ pub(crate) fn bind(
                     sockets.push(Bound::Tcp { listener, tls: wanted.tls });
                 }
                 addresses.push(ListenAddr::Tcp(address));
+                secured.push(wanted.tls);
             }
             ListenAddr::Unix(path) => {
                 if let Some(first) = bound.first_mut() {
                     first.push(Bound::Unix(bind_unix(path).map_err(failed)?));
                 }
                 addresses.push(wanted.address.clone());
+                secured.push(false);
+            }
+            ListenAddr::Systemd(name) => {
+                for socket in passed.take(name.as_deref()).map_err(failed)? {
+                    addresses.push(socket.address().map_err(failed)?);
+                    secured.push(wanted.tls && matches!(socket, Listening::Tcp(_)));
+                    let shared = Arc::new(match socket {
+                        Listening::Tcp(listener) => Bound::Tcp { listener, tls: wanted.tls },
+                        Listening::Unix(listener) => Bound::Unix(listener),
+                    });
+                    for sockets in &mut bound {
+                        sockets.push(Bound::Shared(Arc::clone(&shared)));
+                    }
+                }
             }
         }
     }
-    Ok(Sockets { by_worker: bound, addresses })
+    Ok(Sockets { by_worker: bound, addresses, secured })
 }
 
 /// With `SO_REUSEPORT`, each worker has its own queue, and another process of the same user can
@@ -212,7 +239,13 @@ impl Listener {
 
     /// Takes what had begun to connect, and nothing that begins later: a client's first packet is
     /// dropped, so that it asks again and meets the process that listens then.
+    ///
+    /// What was passed stays open in the process that passed it: what waits there, and what comes,
+    /// is the successor's.
     pub(crate) async fn retire(self, asking: usize, spread: &Arc<Spread>, taker: &impl Taker) {
+        if matches!(self.0.get_ref(), Bound::Shared(_)) {
+            return;
+        }
         if let Bound::Tcp { listener, .. } = self.0.get_ref()
             && let Err(error) = SockRef::from(listener).attach_filter(&REFUSE_SYN)
         {

@@ -89,6 +89,8 @@ pub(crate) fn start(seed: Seed, writer: &Writer) -> io::Result<Thread> {
 struct Open {
     count: Cell<usize>,
     changed: Notify,
+    /// Told when no more may be handed over.
+    is_last: Notify,
 }
 
 async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
@@ -111,14 +113,7 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
             listener.retire(seed.index, &spread, &taker).await;
         });
     }
-    let mut inbox = seed.inbox;
-    lasting.spawn_local(async move {
-        while let Some(handed_over) = inbox.recv().await {
-            if let Err(error) = taker.serve(handed_over) {
-                tracing::error!(%error, "cannot take a connection over");
-            }
-        }
-    });
+    lasting.spawn_local(take_over(seed.inbox, taker));
     loop {
         tokio::select! {
             // First, because listeners end when they are told to stop.
@@ -136,19 +131,32 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
     }
     worker.stop();
     let timeout = worker.served().plan.server.shutdown_timeout;
-    if tokio::time::timeout(timeout, drained(listeners, &open)).await.is_err() {
+    if tokio::time::timeout(timeout, drained(listeners, lasting, &open)).await.is_err() {
         tracing::warn!(connections = open.count.get(), "stopping with requests in flight");
     }
     Ok(())
 }
 
-/// How long other workers may still hand connections over after their listeners are closed.
-const SETTLE: Duration = Duration::from_millis(10);
+/// Serves what other workers hand over, until that is to end, and then what is there already.
+async fn take_over(mut inbox: mpsc::UnboundedReceiver<Accepted>, taker: Connections) {
+    loop {
+        tokio::select! {
+            handed_over = inbox.recv() => match handed_over.map(|accepted| taker.serve(accepted)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::error!(%error, "cannot take a connection over"),
+                None => return,
+            },
+            () = taker.open.is_last.notified() => inbox.close(),
+        }
+    }
+}
 
-async fn drained(mut listeners: JoinSet<()>, open: &Open) {
+async fn drained(mut listeners: JoinSet<()>, mut lasting: JoinSet<()>, open: &Open) {
     // A listener's task ends by itself; if it broke, it accepts nothing any more.
     while listeners.join_next().await.is_some() {}
-    tokio::time::sleep(SETTLE).await;
+    // Other workers may still accept, and keep then what they would hand over. The clock goes on.
+    open.is_last.notify_one();
+    let _inbox = lasting.join_next().await;
     while open.count.get() > 0 {
         open.changed.notified().await;
     }

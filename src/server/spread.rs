@@ -166,9 +166,11 @@ impl Spread {
         if worker == asking {
             return taker.serve(accepted);
         }
-        // A worker that is gone takes no connection: it is closed.
-        let _ = self.inboxes[worker].send(accepted);
-        Ok(())
+        // One that stops takes none any more, and whoever has accepted it serves it.
+        match self.inboxes[worker].send(accepted) {
+            Ok(()) => Ok(()),
+            Err(refused) => taker.serve(refused.0),
+        }
     }
 
     async fn wait_for_permit(self: &Arc<Self>, taker: &impl Taker) -> OwnedSemaphorePermit {

@@ -19,6 +19,7 @@ use crate::observe::access_log::Writer;
 use crate::plan::{self, ListenAddr, Plan};
 use crate::plugin::{Cx, Plugin};
 use crate::reply::{Cause, Reply};
+use crate::systemd::sockets::Sockets as Passed;
 
 /// Breaks when it is told to, and else answers by itself, so that no upstream is needed.
 #[derive(Debug)]
@@ -55,7 +56,8 @@ struct Running {
 }
 
 fn run(plan: Plan) -> Running {
-    let Sockets { mut by_worker, addresses } = listener::bind(&plan.listen, 1).expect("a port");
+    let Sockets { mut by_worker, addresses, .. } =
+        listener::bind(&plan.listen, 1, &mut Passed::default()).expect("a port");
     let [ListenAddr::Tcp(address)] = addresses[..] else { panic!("one address") };
     let (inboxes, mut receivers): (Vec<_>, Vec<_>) =
         [mpsc::unbounded_channel()].into_iter().unzip();

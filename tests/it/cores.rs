@@ -24,7 +24,7 @@ fn worker_times(gate: &Gate) -> BTreeMap<String, u64> {
 
 /// Both of two workers must have their share of what `load` asks for.
 #[track_caller]
-fn check(gate: &Gate, load: impl FnOnce()) {
+pub(crate) fn check(gate: &Gate, load: impl FnOnce()) {
     let before = worker_times(gate);
     load();
     let after = worker_times(gate);

@@ -62,6 +62,7 @@ mod starved;
 mod stop;
 mod streaming;
 mod subprotocol;
+mod systemd;
 mod tidy;
 mod timeouts;
 mod tls;

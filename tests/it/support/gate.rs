@@ -1,7 +1,8 @@
 //! The real binary, started with configuration files in a folder of its own.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,10 @@ use super::{Canaries, Client, Log, Place, Response, holds_within, pause};
 
 /// How long keygate may take to listen; a start that takes longer is a failure of its own.
 const START: Duration = Duration::from_secs(10);
+
+/// Becomes a command that is passed sockets.
+pub(crate) const PASSING: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/passing.py");
 
 /// A running keygate that logs all it can. It is killed when it is dropped, and the test fails if a
 /// key has come out of it anywhere.
@@ -66,13 +71,41 @@ impl Gate {
         arguments: &[&str],
         env: &[(&str, &str)],
     ) -> Self {
+        let command = |folder: &Path| command_under(starter, arguments, folder, env);
+        Self::spawn(files, env, command)
+    }
+
+    /// Starts keygate on a folder that holds these files, and passes it a socket of this name,
+    /// which stays open here (sd_listen_fds(3)).
+    #[track_caller]
+    pub(crate) fn passed(
+        socket: (&str, &TcpListener),
+        files: &[(&str, &str)],
+        env: &[(&str, &str)],
+    ) -> Self {
+        let (name, listener) = socket;
+        let listener = listener.try_clone().expect("there is a descriptor");
+        Self::spawn(files, env, |folder| {
+            let starter = [PASSING, &format!("{name}=stdin"), "--"];
+            let mut command = command_under(&starter, &["--config", "config"], folder, env);
+            command.stdin(OwnedFd::from(listener));
+            command
+        })
+    }
+
+    #[track_caller]
+    fn spawn(
+        files: &[(&str, &str)],
+        env: &[(&str, &str)],
+        command: impl FnOnce(&Path) -> Command,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a temporary folder");
         let config = folder.path().join("config");
         fs::create_dir(&config).expect("the folder is new");
         for (name, text) in files {
             fs::write(config.join(name), text).expect("the folder can be written");
         }
-        let (child, stdout, stderr) = spawn(command_under(starter, arguments, folder.path(), env));
+        let (child, stdout, stderr) = spawn(command(folder.path()));
         let child = Mutex::new(child);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut gate = Self {

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 pub(crate) use canary::{Canaries, Place};
 pub(crate) use client::Client;
 pub(crate) use frame_origin::{FrameOrigin, Link};
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, PASSING};
 pub(crate) use http2_origin::Http2Origin;
 pub(crate) use log::Log;
 pub(crate) use message::{Framing, Head, Response, head_end, visible};
