@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests run besides cargo: nginx, python3 with venv, node with npm, curl, nghttp, openssl, prometheus, strace,
-# faketime, valgrind, g++ and git, with apt, and only what is missing (not as root, it prints the command
+# faketime, valgrind, systemd-analyze, musl-gcc, lintian, g++ and git, with apt, and only what is missing (not as root, it prints the command
 # instead); a browser, if there is one to be had; varnishtest; and the client libraries of tests/clients, from PyPI and npm.
 # Run again, it does nothing.
 set -eu
@@ -36,6 +36,10 @@ need strace strace
 need faketime faketime
 # For benches/budget.sh, which counts instructions.
 need valgrind valgrind
+# For systemd-analyze, which reads the units in deploy/; and what else scripts/check-deploy.sh runs.
+need systemd-analyze systemd
+need musl-gcc musl-tools
+need lintian lintian
 # For the fuzzer's library, and for cargo-deny, which needs git to fetch advisories.
 need c++ g++
 need git git

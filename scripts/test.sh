@@ -48,6 +48,14 @@ case $status in
   3) skip 'judges/differential.py: h11 cannot be fetched from PyPI here' ;;
   *) exit "$status" ;;
 esac
+# Packages, units and manifests, each read or run by what it is for.
+status=0
+step scripts/check-deploy.sh || status=$?
+case $status in
+  0) ;;
+  3) skip 'a part of scripts/check-deploy.sh: it says above which, and what it needs' ;;
+  *) exit "$status" ;;
+esac
 # What a request costs in instructions and system calls, of the release build.
 status=0
 step benches/budget.sh check || status=$?

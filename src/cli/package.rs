@@ -34,7 +34,9 @@ pub fn completions(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), Fa
 
 /// Prints the manual page, or writes one for every command.
 pub fn man(args: &ManArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let command = Arguments::command();
+    // As `generate_to` does it, so that both pages are the same.
+    let mut command = Arguments::command().disable_help_subcommand(true);
+    command.build();
     let Some(folder) = &args.folder else {
         let mut page = Vec::new();
         Man::new(command).render(&mut page).map_err(|error| failed("man", error))?;

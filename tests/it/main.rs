@@ -16,6 +16,7 @@ mod config;
 mod cores;
 mod cors;
 mod demo;
+mod deploy;
 mod ejection;
 mod environment;
 mod examples;

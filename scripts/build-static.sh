@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Builds keygate as one file without libraries (musl), for containers and for systems of any age, and
+# lays out what deploy/docker/Dockerfile is built from: target/image.
+# Usage: scripts/build-static.sh [amd64|arm64]...   Without arguments: for this machine.
+# Needs musl-tools (Debian), which is installed where that is possible; for another architecture also
+# its C compiler, as CC_aarch64_unknown_linux_musl.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+image=${CARGO_TARGET_DIR:-target}/image
+
+# native: the name that Debian and containers have for this machine.
+native() {
+  case $(uname -m) in
+    x86_64) echo amd64 ;;
+    aarch64) echo arm64 ;;
+    *) echo "there is no static build for $(uname -m)" >&2; exit 1 ;;
+  esac
+}
+
+if ! command -v musl-gcc >/dev/null; then
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo 'musl-gcc is missing (Debian: apt-get install musl-tools)' >&2
+    exit 3
+  fi
+  apt-get update --quiet=2
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends musl-tools
+fi
+
+mkdir -p "$image/config"
+cp deploy/docker/keygate.toml "$image/config/keygate.toml"
+[ $# -gt 0 ] || set -- "$(native)"
+for architecture in "$@"; do
+  case $architecture in
+    amd64) cpu=x86_64 ;;
+    arm64) cpu=aarch64 ;;
+    *) echo "usage: scripts/build-static.sh [amd64|arm64]..." >&2; exit 2 ;;
+  esac
+  target=$cpu-unknown-linux-musl
+  if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ] && ! rustup target add "$target"; then
+    echo "SKIPPED: $architecture: rustup cannot fetch the target $target here" >&2
+    exit 3
+  fi
+  if [ "$architecture" = "$(native)" ]; then
+    export "CC_${cpu}_unknown_linux_musl=${CC_MUSL:-musl-gcc}"
+    export "CARGO_TARGET_${cpu^^}_UNKNOWN_LINUX_MUSL_LINKER=${CC_MUSL:-musl-gcc}"
+  fi
+  cargo build --release --locked --target "$target"
+  install -m 0755 "${CARGO_TARGET_DIR:-target}/$target/release/keygate" "$image/keygate-$architecture"
+done
+ls -l "$image"/keygate-*
