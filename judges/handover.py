@@ -2,9 +2,12 @@
 """Successors under load: a new keygate beside the old one, then SIGTERM to the old one, 20 times.
 
 Does any request fail, refused or reset? `handover.py RATE` changes the rate of 2,000 a second.
+`handover.py RATE socket` stops the old one before the new one starts; both are passed a socket that stays
+open here, as systemd does it.
 """
 
 import signal
+import socket
 import sys
 import time
 
@@ -12,6 +15,7 @@ from load import Load, Origin
 from stand import Gate, Verdict, config, free_port, percentile
 
 RATE = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+BY_SOCKET = sys.argv[2:] == ["socket"]
 SUCCESSORS = 20
 # Long enough that each serves alone, beside its predecessor, and beside its successor.
 ALONE, TOGETHER = 1.0, 0.5
@@ -44,11 +48,31 @@ def hand_over(text):
     serving.__exit__()
 
 
+def restart(text, passed):
+    """The same, one after the other."""
+    ends, panics, leaks = [], 0, 0
+    serving = Gate(text, passed=passed)
+    serving.__enter__()
+    yield serving
+    for _ in range(SUCCESSORS):
+        time.sleep(ALONE)
+        ends.append(stop(serving))
+        panics, leaks = panics + serving.panics(), leaks + serving.leaks()
+        serving.__exit__()
+        serving = Gate(text, passed=passed)
+        serving.__enter__()
+    time.sleep(ALONE)
+    yield ends, panics, leaks
+    serving.__exit__()
+
+
 def main():
     verdict = Verdict()
-    with Origin() as origin:
-        text = config(origin.port).replace("127.0.0.1:0", f"127.0.0.1:{free_port()}")
-        steps = hand_over(text)
+    with Origin() as origin, socket.create_server(("127.0.0.1", 0), backlog=4096) as passed:
+        if BY_SOCKET:
+            steps = restart(config(origin.port).replace("127.0.0.1:0", "systemd"), passed)
+        else:
+            steps = hand_over(config(origin.port).replace("127.0.0.1:0", f"127.0.0.1:{free_port()}"))
         gate = next(steps)
         with Load(gate.port, RATE * 1.1) as load:
             ends, panics, leaks = next(steps)

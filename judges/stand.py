@@ -44,20 +44,28 @@ class Stream:
             del self.lines[: -self.KEPT]
 
 
+PASSING = Path(__file__).parent.parent / "tests/it/support/passing.py"
+
+
 class Gate:
     """A running gate: `with Gate(config) as gate`. Its configuration is the folder of `gate.path`."""
 
-    def __init__(self, config, limits=None, stdout=None):
+    def __init__(self, config, limits=None, stdout=None, passed=None):
         self.config, self.limits, self.wanted_stdout = config, limits, stdout
+        self.passed = passed
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="keygate-judge-")
         self.path = Path(self.folder.name) / "config" / "keygate.toml"
         self.path.parent.mkdir()
         self.path.write_text(self.config)
+        command = [binary(), "--config", "config"]
+        if self.passed:
+            # It becomes keygate, which has then the socket that this has as its standard input.
+            command = [PASSING, "keygate.socket=stdin", "--", *command]
         self.process = subprocess.Popen(
-            [binary(), "--config", "config"],
-            stdin=subprocess.DEVNULL,
+            command,
+            stdin=self.passed or subprocess.DEVNULL,
             stdout=self.wanted_stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.folder.name,
