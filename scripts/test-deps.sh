@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run besides cargo: nginx, python3 with venv, node with npm, curl, nghttp, openssl, prometheus, strace,
+# Installs what the tests run besides cargo: nginx, nghttpd, python3 with venv, node with npm, curl, nghttp, openssl, prometheus, strace,
 # faketime, valgrind, systemd-analyze, musl-gcc, lintian, g++ and git, with apt, and only what is missing (not as root, it prints the command
 # instead); a browser, if there is one to be had; varnishtest; and the client libraries of tests/clients, from PyPI and npm.
 # Run again, it does nothing.
@@ -17,6 +17,8 @@ need() {
   fi
 }
 need nginx nginx
+# An upstream that speaks HTTP/2.
+need nghttpd nghttp2-server
 need python3 python3
 need node nodejs
 need npm npm

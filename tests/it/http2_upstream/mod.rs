@@ -3,7 +3,9 @@
 mod frames;
 mod messages;
 mod nonsense;
+mod servers;
 mod sharing;
+mod tls;
 
 use std::net::SocketAddr;
 

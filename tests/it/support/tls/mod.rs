@@ -156,9 +156,18 @@ pub(crate) enum Ending {
 
 /// An origin behind TLS; gives the address to connect to.
 pub(crate) fn before(origin: &Origin, config: ServerConfig, ending: Ending) -> SocketAddr {
+    before_address(origin.address, config, ending)
+}
+
+/// The same before whatever listens there.
+pub(crate) fn before_address(
+    origin: SocketAddr,
+    config: ServerConfig,
+    ending: Ending,
+) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
     let address = listener.local_addr().expect("it is bound");
-    let (acceptor, origin) = (TlsAcceptor::from(Arc::new(config)), origin.address);
+    let acceptor = TlsAcceptor::from(Arc::new(config));
     thread::spawn(move || {
         run(async move {
             let _ = listener.set_nonblocking(true);
