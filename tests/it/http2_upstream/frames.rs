@@ -5,7 +5,7 @@ use crate::support::frames::{
     CANCEL, DATA, END_STREAM, ENHANCE_YOUR_CALM, Frame, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR,
     REFUSED_STREAM, RST_STREAM,
 };
-use crate::support::{FrameOrigin, Link};
+use crate::support::{FrameOrigin, Link, Signal};
 
 /// On the first connection does this to the first request; serves all others.
 fn once(play: impl Fn(&mut Link, u32) + Send + Sync + 'static) -> FrameOrigin {
@@ -107,22 +107,26 @@ fn who_goes_away_ends_what_it_has_begun() {
 
 #[test]
 fn a_response_is_whole_however_its_stream_ends_then() {
-    let origin = FrameOrigin::scripted(|link| {
+    let go = Signal::new();
+    let led = go.clone();
+    let origin = FrameOrigin::scripted(move |link| {
         link.settle(&[]);
         while let Some((stream, has_body)) = link.request() {
             let head = [(":status", "200"), ("content-length", "2")];
             link.send(&[Frame::headers(stream, 0, &head), Frame::data(stream, 0, "hi")]);
-            if has_body {
-                link.send(&[Frame::reset(stream, NO_ERROR)]);
-            } else {
-                link.send(&[Frame::data(stream, END_STREAM, "")]);
-            }
+            led.wait();
+            link.send(&[match has_body {
+                true => Frame::reset(stream, NO_ERROR),
+                false => Frame::data(stream, END_STREAM, ""),
+            }]);
         }
     });
     let gate = before(origin.address, "");
     for asked in [request("GET /x"), request("GET /x"), post("hi"), request("GET /x")] {
+        // What was announced is there before the stream has ended.
         let answer = gate.send(asked);
         assert_eq!((answer.status, &*answer.text(), answer.complete), (200, "hi", true));
+        go.give();
     }
     // Nobody is told that it was not.
     assert!(origin.frames().iter().all(|(_, frame)| frame.kind != RST_STREAM));
