@@ -199,3 +199,90 @@ fn poll_room(
     }
     Poll::Ready(Ok(stream.capacity()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::future::poll_fn;
+
+    use h2::RecvStream;
+    use tokio::io::duplex;
+    use tokio::task::{LocalSet, spawn_local};
+
+    use super::*;
+
+    /// A body that gives these pieces, and then ends.
+    struct Pieces(VecDeque<Result<Frame<Bytes>, BodyError>>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Ready(self.0.pop_front())
+        }
+    }
+
+    /// What comes of an upload, and what arrives of it: data, and whether it ended.
+    async fn uploaded(
+        framing: Framing,
+        pieces: &[&'static str],
+    ) -> (Option<BodyError>, String, bool) {
+        let (near, far) = duplex(64 * 1024);
+        let (mut requests, connection) = h2::client::handshake(near).await.expect("begun");
+        spawn_local(connection);
+        let arrived = spawn_local(async {
+            let mut connection = h2::server::handshake(far).await.expect("begun");
+            let (request, _respond) = connection.accept().await.expect("one").expect("a request");
+            spawn_local(async move { while connection.accept().await.is_some() {} });
+            arrived(request.into_body()).await
+        });
+        let request = http::Request::post("http://a.test/").body(()).expect("a request");
+        let (response, stream) = requests.send_request(request, false).expect("it is open");
+        let data = |piece: &&'static str| Ok(Frame::data(Bytes::from_static(piece.as_bytes())));
+        let mut upload = Upload::new(Pieces(pieces.iter().map(data).collect()), framing);
+        upload.begin(stream);
+        let error = poll_fn(|cx| match upload.poll(cx) {
+            Err(error) => Poll::Ready(Some(error)),
+            Ok(()) if upload.is_over() => Poll::Ready(None),
+            Ok(()) => Poll::Pending,
+        });
+        let error = error.await;
+        // One that breaks off is dropped; of another, all is to arrive first.
+        let kept = error.is_none().then_some((upload, response));
+        let (data, ended) = arrived.await.expect("no panic");
+        drop(kept);
+        (error, data, ended)
+    }
+
+    async fn arrived(mut stream: RecvStream) -> (String, bool) {
+        let mut all = String::new();
+        while let Some(data) = stream.data().await {
+            // What came before a reset may be lost with it.
+            let Ok(data) = data else { return (String::new(), false) };
+            all.push_str(std::str::from_utf8(&data).expect("text"));
+        }
+        (all, true)
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_length_never_ends() {
+        let check = async |framing, pieces: &[_], error, arrived: &str, ended| {
+            let expected = (error, arrived.to_owned(), ended);
+            assert_eq!(uploaded(framing, pieces).await, expected, "{framing:?} {pieces:?}");
+        };
+        let wrong = Some(BodyError::Client);
+        let checks = async {
+            check(Framing::Length(5), &["he", "", "llo"], None, "hello", true).await;
+            check(Framing::Chunked, &["he", "llo"], None, "hello", true).await;
+            check(Framing::Chunked, &[], None, "", true).await;
+            check(Framing::Length(5), &["he"], wrong, "", false).await;
+            check(Framing::Length(5), &[], wrong, "", false).await;
+            check(Framing::Length(5), &["hel", "lo!"], wrong, "", false).await;
+        };
+        LocalSet::new().run_until(checks).await;
+    }
+}

@@ -105,3 +105,31 @@ impl AsyncWrite for Wire {
         self.socket().poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn so_much_is_read_in_a_turn_and_noted() {
+        let (near, mut far) = UnixStream::pair().expect("a pair of sockets");
+        let (mut wire, ear) = Wire::new(Socket::Unix(near));
+        let read = |wire: &mut Wire| {
+            let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
+            Pin::new(wire).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready()
+        };
+        assert!(!read(&mut wire) && !ear.heard());
+        far.write_all(&[0; 100]).await.expect("room");
+        std::future::poll_fn(|cx| wire.socket.poll_read_ready(cx)).await.expect("it is open");
+        for _ in 0..2 {
+            ear.turn();
+            assert_eq!((0..100).filter(|_| read(&mut wire)).count(), MAX_READS as usize);
+            assert!(ear.heard() && !ear.heard());
+        }
+    }
+}
