@@ -82,17 +82,24 @@ fn wait<'a>(
     mut record: Box<Record>,
 ) -> impl Future<Output = Answered> + use<'a> {
     async move {
-        let worker = &client.worker;
         let passed = match decided {
-            Ok(ref admitted) => pass(client, &served, &head, body, admitted, &mut record).await,
+            Ok(ref admitted) => {
+                match forward::send(client, &served, &head, body, admitted, &mut record).await {
+                    Ok((response, rest)) => {
+                        Ok((pass(&served, &head, admitted, response, &mut record), rest))
+                    }
+                    Err(reply) => Err(reply),
+                }
+            }
             Err(reply) => {
                 // What strangers wait for must not keep others out. Who leaves meanwhile was
                 // refused all the same.
                 record.places.clear();
                 record.result = reply.cause.code();
-                Err(pause(reply, worker).await)
+                Err(pause(reply, &client.worker).await)
             }
         };
+        let worker = &client.worker;
         match passed {
             Ok((response, Rest::Body(body))) => {
                 (finish(response, &mut head, worker), Answer::streaming(body, record))
@@ -106,26 +113,25 @@ fn wait<'a>(
     }
 }
 
-/// Passes a request on, and takes the response.
-async fn pass(
-    client: &Rc<Client>,
-    served: &Rc<Served>,
+/// Passes the head of a response on, when the plugins that let the request go on have seen it, the
+/// last one first.
+fn pass(
+    served: &Served,
     head: &RequestHead,
-    body: ClientBody,
     admitted: &Admitted,
+    mut response: ResponseHead,
     record: &mut Record,
-) -> Result<(ResponseHead, Rest), Reply> {
-    let (mut response, rest) = forward::send(client, served, head, body, admitted, record).await?;
-    record.answered_by(&served.plan.locations[admitted.cx.location].leads_to);
-    // The plugins that let the request go on see the response, the last one first.
-    for plugin in served.plan.locations[admitted.cx.location].plugins.iter().rev() {
+) -> ResponseHead {
+    let location = &served.plan.locations[admitted.cx.location];
+    record.answered_by(&location.leads_to);
+    for plugin in location.plugins.iter().rev() {
         plugin.response(&mut response, &head.headers, &admitted.cx);
     }
     if let Some(limit) = &admitted.cx.limit {
         limit.write(&mut response.headers);
     }
     record.status = Some(response.status);
-    Ok((response, rest))
+    response
 }
 
 /// Decides, and takes the request's place among those of its location.

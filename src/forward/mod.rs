@@ -74,38 +74,35 @@ pub(crate) async fn send(
     };
     let (mut wanted, mut connections) = (Wanted::default(), 0);
     loop {
-        let mut lease = lease(client, served, admitted.upstream, &wanted).await?;
-        let address = Rc::clone(lease.address());
+        let mut lease = {
+            let mut leased = pin!(served.lease(admitted.upstream, &wanted));
+            poll_fn(|cx| {
+                // Others may be served first, and the key be revoked meanwhile.
+                client.check_grant()?;
+                leased.as_mut().poll(cx).map_err(|why| no_lease(&why))
+            })
+            .await?
+        };
         connections += u32::from(!lease.is_reused());
-        let host = headers::host_sent(&lease.upstream().host, lease.own_host(), passage.host);
-        let host = host.cloned();
-        let credentials = &served.plan.credential_headers;
-        let outgoing = Outgoing { head, host: host.as_ref(), passage: &passage, credentials };
-        lease.send(&outgoing, body);
+        {
+            // In a block, so that the future does not hold it while the response is awaited.
+            let host = headers::host_sent(&lease.upstream().host, lease.own_host(), passage.host);
+            let host = host.cloned();
+            let credentials = &served.plan.credential_headers;
+            let outgoing = Outgoing { head, host: host.as_ref(), passage: &passage, credentials };
+            lease.send(&outgoing, body);
+        }
         match exchange(client, &mut lease, head.version).await {
             Ok(response) => {
                 let asked = (head.version, passage.websocket);
                 return accept(client, served, response, lease, asked);
             }
-            Err(failure) => body = again(failure, lease, connections, head, framing)?,
+            Err(failure) => {
+                wanted = Wanted { fresh: true, elsewhere: Some(Rc::clone(lease.address())) };
+                body = again(failure, lease, connections, head, framing)?;
+            }
         }
-        wanted = Wanted { fresh: true, elsewhere: Some(address) };
     }
-}
-
-/// Takes a connection for the request, unless its key is revoked while others are served first.
-async fn lease(
-    client: &Client,
-    served: &Served,
-    upstream: usize,
-    wanted: &Wanted,
-) -> Result<Lease, Reply> {
-    let mut leased = pin!(served.lease(upstream, wanted));
-    poll_fn(|cx| {
-        client.check_grant()?;
-        leased.as_mut().poll(cx).map_err(|why| no_lease(&why))
-    })
-    .await
 }
 
 /// Refuses a body that says that it is longer than its location allows.
