@@ -35,7 +35,7 @@ PATH=$PATH:/usr/sbin taskset -c 0 nginx -p "$folder" -c nginx.conf -e stderr >"$
 nginx=$!
 sleep 1
 # ticks PID: its CPU time in hundredths of a second.
-ticks() { sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f12,13 | tr ' ' + | { read -r sum; echo $((sum)); }; }
+ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
 # turn NAME PID PORT FLAGS...
 turn() {
   name=$1 pid=$2 port=$3
