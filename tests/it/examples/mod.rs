@@ -10,6 +10,7 @@ mod concurrency;
 mod cors;
 mod edge;
 mod forward_auth;
+mod grpc;
 mod header_key;
 mod ip_restriction;
 mod llm_sidecar;
