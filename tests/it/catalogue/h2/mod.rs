@@ -4,7 +4,7 @@ mod floods;
 mod flow;
 mod heads;
 
-use super::{Case, Stand, case, elsewhere, left_out};
+use super::{Case, Stand, case, elsewhere};
 use crate::support::h2::{
     END_HEADERS, END_STREAM, Field, H2, HEADERS, PROTOCOL_ERROR, raw_block, request,
 };
@@ -76,8 +76,12 @@ pub(super) const CASES: &[Case] = &[
     case("H2-29", "a client that goes away, or half of it", flow::leaving),
     case("H2-30", "streams that are reset while the response comes", flow::reset_responses),
     case("H2-31", "trailers of a response", flow::trailers),
-    left_out("H2-32", "GOAWAY of an upstream", "upstreams have tests of their own: upstream_h2"),
-    left_out("H2-33", "refusals of an upstream", "upstreams have tests of their own: upstream_h2"),
+    elsewhere("H2-32", "GOAWAY of an upstream", "cargo test --test it -- http2_upstream::frames"),
+    elsewhere(
+        "H2-33",
+        "refusals and limits of an upstream",
+        "cargo test --test it -- http2_upstream",
+    ),
     elsewhere("H2-34", "the 147 cases of h2spec", "cargo test --test it -- http2::conformance"),
 ];
 
