@@ -208,4 +208,44 @@ mod tests {
         check(&[3, 1], 1, &[1, 1, 0, 1]);
         check(&[2, 0, 2], 0, &[1, 1, 2, 0, 1]);
     }
+
+    /// Serves what it is given by keeping it.
+    #[derive(Default)]
+    struct Keeps(std::cell::RefCell<Vec<Accepted>>);
+
+    impl Taker for Keeps {
+        fn serve(&self, accepted: Accepted) -> io::Result<()> {
+            self.0.borrow_mut().push(accepted);
+            Ok(())
+        }
+
+        fn end_longest_wait(&self) -> bool {
+            false
+        }
+
+        fn free_a_descriptor(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn what_a_worker_that_stops_does_not_take_is_served_where_it_was_accepted() {
+        let (inboxes, mut receivers): (Vec<_>, Vec<_>) =
+            [mpsc::unbounded_channel(), mpsc::unbounded_channel()].into_iter().unzip();
+        let spread = Spread::new(inboxes, 10);
+        let accepted = || {
+            let (stream, _) =
+                std::os::unix::net::UnixStream::pair().expect("there is a descriptor");
+            let permit = Arc::clone(&spread.capacity).try_acquire_owned().expect("there is room");
+            spread.loads().by_worker[1] += 1;
+            let place = Place { spread: Arc::clone(&spread), worker: 1, _permit: permit };
+            Accepted { stream: Stream::Unix(stream), peer: None, place }
+        };
+        let taker = Keeps::default();
+        spread.deliver(accepted(), 0, &taker).expect("it is handed over");
+        receivers[1].close();
+        spread.deliver(accepted(), 0, &taker).expect("it is kept");
+        assert_eq!(taker.0.borrow().len(), 1);
+        assert!(receivers[1].try_recv().is_ok(), "what was handed over before is there");
+    }
 }

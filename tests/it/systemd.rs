@@ -98,8 +98,10 @@ fn what_cannot_be_accepted_from_is_refused() {
 /// them.
 #[test]
 fn sockets_of_another_process_are_left_alone() {
-    let sockets = ["LISTEN_PID=other", "web=127.0.0.1:0"];
-    refused(&sockets, "systemd:web", "no socket was passed to keygate");
+    for whose in ["LISTEN_PID=1", "LISTEN_PID="] {
+        let sockets = [whose, "web=127.0.0.1:0"];
+        refused(&sockets, "systemd:web", "no socket was passed to keygate");
+    }
 }
 
 #[test]

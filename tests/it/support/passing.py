@@ -2,7 +2,7 @@
 """Becomes a command that is passed sockets, as systemd does it (sd_listen_fds(3)).
 
 `passing.py NAME=WHERE... -- COMMAND...`: WHERE is `stdin` (the socket that this has as its standard
-input), `HOST:PORT`, a path, or `udp`. With `LISTEN_PID=other` in front they are another process's.
+input), `HOST:PORT`, a path, `udp`, or `connection`. With `LISTEN_PID=PID` in front that is whose they are.
 """
 
 import os
@@ -33,7 +33,7 @@ def main():
     wanted, command = [word.partition("=") for word in sys.argv[1:end]], sys.argv[end + 1:]
     pid = os.getpid()
     if wanted and wanted[0][0] == "LISTEN_PID":
-        wanted, pid = wanted[1:], 1
+        wanted, pid = wanted[1:], wanted[0][2]
     # Out of the way first: their numbers may be those that they are to have.
     sockets = [os.dup2(opened(where).detach(), 100 + place) for place, (_, _, where) in enumerate(wanted)]
     for place, number in enumerate(sockets):
