@@ -31,6 +31,12 @@ fn curl_is_served() {
     assert_eq!(ask(&["-H", &key]), "/api/v1/x 200 2");
     assert_eq!(ask(&["-H", &key, "-d", "hello"]), "/api/v1/x 200 2");
     assert_eq!(origin.last().body, b"hello");
+    // Far more than all windows.
+    let large = tempfile::NamedTempFile::new().expect("there is room for a temporary file");
+    large.as_file().set_len(3_000_000).expect("a file can be made longer");
+    let data = format!("@{}", large.path().display());
+    assert_eq!(ask(&["-H", &key, "--data-binary", &data]), "/api/v1/x 200 2");
+    assert_eq!(origin.last().body.len(), 3_000_000);
     assert_eq!(ask(&[]), "Key missing 401 2");
 }
 

@@ -29,6 +29,8 @@ pub(super) const CASES: &[Case] = &[
             ":path",
             &["/public/x HTTP/1.1\r\nX: y", "/public/x\r\n\r\nGET /admin/x"],
         );
+        // Whoever tells why it is refused must not tell the key that stands in it.
+        heads::pseudo(stand, ":path", &["/q/x?api_key=K1 ", "/q/x?api_key=K1\r\nX: y"]);
     }),
     case("H2-07", "a method that is none", |stand| {
         heads::pseudo(
