@@ -41,10 +41,13 @@ for architecture in "$@"; do
     exit 3
   fi
   if [ "$architecture" = "$(native)" ]; then
+    # For what is in C. Rust links by itself: with musl-gcc the binary breaks as soon as it starts.
     export "CC_${cpu}_unknown_linux_musl=${CC_MUSL:-musl-gcc}"
-    export "CARGO_TARGET_${cpu^^}_UNKNOWN_LINUX_MUSL_LINKER=${CC_MUSL:-musl-gcc}"
   fi
   cargo build --release --locked --target "$target"
   install -m 0755 "${CARGO_TARGET_DIR:-target}/$target/release/keygate" "$image/keygate-$architecture"
+  if [ "$architecture" = "$(native)" ]; then
+    "$image/keygate-$architecture" --version
+  fi
 done
 ls -l "$image"/keygate-*
