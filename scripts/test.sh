@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Runs every check there is: what it prints last says whether all passed and what was skipped.
 # What is missing is installed first: Debian packages (scripts/test-deps.sh), cargo-deny, nightly Rust.
-# FUZZ_SECONDS=N fuzzes each target for N seconds instead of 60; 0 leaves fuzzing out.
+# FUZZ_SECONDS=N fuzzes each target for N seconds instead of 30; 0 leaves fuzzing out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 
 # Pinned, so that a new release of it cannot fail a tree that has not changed.
 cargo_deny=0.20.2
-fuzz_seconds=${FUZZ_SECONDS:-60}
+fuzz_seconds=${FUZZ_SECONDS:-30}
 skipped=()
 
 step() {
