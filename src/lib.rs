@@ -44,6 +44,7 @@ mod server;
 mod socket;
 mod stack;
 pub mod systemd;
+mod timers;
 mod tls;
 mod upstream;
 mod verdict;
@@ -69,6 +70,8 @@ use crate::server::worker::Delays;
 use crate::server::{Seed, start};
 use crate::systemd::notify;
 use crate::systemd::sockets::Sockets as Passed;
+use crate::timers::Timers;
+use crate::upstream::pool::Here;
 use crate::upstream::tend;
 
 /// Serves until a signal says stop: the only place where things are wired together. `passed` are
@@ -104,6 +107,7 @@ pub fn run(
     let latest = plan_receiver.clone();
     let (stop, stop_receiver) = watch::channel(false);
     let own: Arc<[ListenAddr]> = addresses.as_slice().into();
+    let here = Here { own: Arc::clone(&own), timers: Timers::start().map_err(cannot_start)? };
     let mut workers = Vec::new();
     for (index, (sockets, inbox)) in by_worker.into_iter().zip(receivers).enumerate() {
         let seed = Seed {
@@ -114,7 +118,7 @@ pub fn run(
             inbox,
             spread: Arc::clone(&spread),
             delays: Arc::clone(&delays),
-            own: Arc::clone(&own),
+            here: here.clone(),
             metrics: metrics.clone(),
         };
         workers.push(start(seed, &writer).map_err(cannot_start)?);

@@ -173,7 +173,7 @@ fn hold(client: &Client, served: &Rc<Served>, cx: &mut Cx) {
 async fn pause(reply: Reply, worker: &Worker) -> Reply {
     let pause = reply.pause.unwrap_or_default();
     match worker.delays.enter() {
-        Some(_place) => Box::pin(tokio::time::sleep(pause)).await,
+        Some(_place) => Box::pin(worker.here.timers.sleep(pause)).await,
         None => return Reply::from(Cause::RateLimited(pause)),
     }
     reply

@@ -145,8 +145,8 @@ def native(proxy, client, count, out):
     with proxy.start() as process, open(lines, "w") as output:
         connection = None if client.close else client.connect()
         client.send(WARM, connection)
-        thread = worker(process.pid)
-        with subprocess.Popen([program, thread.name], stdout=output, stderr=subprocess.PIPE, text=True,
+        thread = thread_of(process.pid, "worker")
+        with subprocess.Popen([program, thread.name, thread_of(process.pid, "timers").name], stdout=output, stderr=subprocess.PIPE, text=True,
                               preexec_fn=lambda: os.sched_setaffinity(0, {PROXY_CORE})) as steps:
             if (said := steps.stderr.readline()) != "following\n":
                 raise RuntimeError(f"cannot follow the worker: {said}")
@@ -158,10 +158,10 @@ def native(proxy, client, count, out):
     return sum(stretch[-1] for stretch in stretches if len(stretch) > 1) / count
 
 
-def worker(process):
-    """The folder of proc(5) of a process's one worker thread."""
+def thread_of(process, name):
+    """The folder of proc(5) of the one thread of a process whose name begins so."""
     threads = pathlib.Path(f"/proc/{process}/task").iterdir()
-    return next(thread for thread in threads if (thread / "comm").read_text().startswith("worker"))
+    return next(thread for thread in threads if (thread / "comm").read_text().startswith(name))
 
 
 def wait_until_it_waits(thread):

@@ -1,9 +1,10 @@
 // Follows one thread of a running program from instruction to instruction, as the processor itself executes them, until
-// SIGTERM, which the program does not outlive for long. Prints a line for each stretch up to a call of epoll_wait(2): the numbers of its other system calls, and then how
-// many instructions it took.
+// SIGTERM, which the program does not outlive for long. Prints a line for each stretch up to a call of epoll_wait(2): the
+// numbers of its other system calls, and then how many instructions it took.
 //
 // A step takes 25 us or more, so that the program would do in each request what it has to do every tenth of a second.
-// Therefore its monotonic clock stands still, a tenth of a second before now, where nothing becomes due.
+// Therefore its monotonic clock stands still, a tenth of a second before now, where nothing becomes due, and so do the
+// other threads that are named: those that would tell it the time.
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -121,14 +122,21 @@ static void follow(pid_t thread, struct Range vdso) {
     }
 }
 
+static void halt(pid_t thread) {
+    check(ptrace(PTRACE_SEIZE, thread, 0, 0), "cannot trace the thread");
+    check(ptrace(PTRACE_INTERRUPT, thread, 0, 0), "cannot stop the thread");
+}
+
 int main(int argc, char **argv) {
-    pid_t thread = argc == 2 ? atoi(argv[1]) : 0;
+    pid_t thread = argc > 1 ? atoi(argv[1]) : 0;
     struct sigaction action = {.sa_handler = end};
     struct Range vdso = find_vdso(thread);
     setvbuf(stdout, NULL, _IOLBF, 0);
     sigaction(SIGTERM, &action, NULL);
-    check(ptrace(PTRACE_SEIZE, thread, 0, 0), "cannot trace the thread");
-    check(ptrace(PTRACE_INTERRUPT, thread, 0, 0), "cannot stop the thread");
+    for (int held = 2; held < argc; held++) {
+        halt(atoi(argv[held]));
+    }
+    halt(thread);
     fprintf(stderr, "following\n");
     follow(thread, vdso);
     return 0;

@@ -87,7 +87,8 @@ impl RequestBody {
         client: Rc<Client>,
         served: Rc<Served>,
     ) -> Self {
-        let expects = expects_continue.then(|| Box::pin(tokio::time::sleep(CONTINUE_TIMEOUT)));
+        let expects =
+            expects_continue.then(|| Box::pin(client.worker.here.timers.sleep(CONTINUE_TIMEOUT)));
         let pace = Pace::new(Wait::Body, &served.plan.server);
         let streaming = Streaming { inner, client, served, pace, left: limit, expects };
         Self(Some(Box::new(streaming)))

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
+use crate::timers::Timers;
+
 /// How often timeouts are looked at: late enough to cost nothing, early enough that nobody notices.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
@@ -95,8 +97,8 @@ impl Clock {
 
     /// Ticks for ever, calling `every_tick` each time; rests while nothing is watched and that says
     /// that it has nothing to do.
-    pub(crate) async fn run(&self, mut every_tick: impl FnMut() -> bool) {
-        let mut interval = tokio::time::interval(TICK);
+    pub(crate) async fn run(&self, timers: &Timers, mut every_tick: impl FnMut() -> bool) {
+        let mut interval = timers.interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;

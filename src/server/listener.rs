@@ -231,7 +231,7 @@ impl Listener {
                     trouble.say(|before| {
                         tracing::error!(%error, before, "cannot accept connections; trying again");
                     });
-                    tokio::time::sleep(BACK_OFF).await;
+                    taker.timers().sleep(BACK_OFF).await;
                 }
             }
         }
@@ -254,7 +254,8 @@ impl Listener {
         // Ends when nothing has come for a while; `run` itself does not.
         loop {
             let before = spread.count();
-            let _elapsed = tokio::time::timeout(LAST_LOOK, self.run(asking, spread, taker)).await;
+            let more = self.run(asking, spread, taker);
+            let _elapsed = taker.timers().timeout(LAST_LOOK, more).await;
             let after = spread.count();
             if after <= before {
                 break;

@@ -34,8 +34,10 @@ use self::threads::Thread;
 use self::worker::{Delays, Worker};
 use crate::observe::access_log::Writer;
 use crate::observe::metrics::Metrics;
-use crate::plan::{ListenAddr, Plan};
+use crate::plan::Plan;
 use crate::socket::Registered;
+use crate::timers::Timers;
+use crate::upstream::pool::Here;
 
 /// How long an idle connection is kept after a stop: long enough for a request that is on its way,
 /// which is answered with `Connection: close`. Closing at once would lose it.
@@ -60,8 +62,8 @@ pub(crate) struct Seed {
     pub(crate) spread: Arc<Spread>,
     /// The count of delayed answers.
     pub(crate) delays: Arc<Delays>,
-    /// Where the gate listens.
-    pub(crate) own: Arc<[ListenAddr]>,
+    /// Where it is.
+    pub(crate) here: Here,
     /// What requests are counted by, if anybody can ask.
     pub(crate) metrics: Option<Arc<Metrics>>,
 }
@@ -75,11 +77,11 @@ pub(crate) fn start(seed: Seed, writer: &Writer) -> io::Result<Thread> {
     let access_log = writer.log(log);
     threads::start(format!("worker-{}", seed.index), move || {
         let runtime =
-            Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+            Builder::new_current_thread().enable_io().build_local(LocalOptions::default())?;
         let plan = Arc::clone(&seed.plans.borrow());
         let meter = seed.metrics.as_ref().map(|metrics| metrics.meter());
-        let (delays, own) = (Arc::clone(&seed.delays), Arc::clone(&seed.own));
-        let worker = Worker::new(plan, access_log, delays, own, meter);
+        let (delays, here) = (Arc::clone(&seed.delays), seed.here.clone());
+        let worker = Worker::new(plan, access_log, delays, here, meter);
         runtime.block_on(work(worker, seed))
     })
 }
@@ -99,7 +101,9 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
     // Without its clock a worker has no timeouts, and without the others no connections.
     let mut lasting = JoinSet::new();
     let ticking = Rc::clone(&worker);
-    lasting.spawn_local(async move { ticking.clock.run(|| ticking.tick()).await });
+    lasting.spawn_local(
+        async move { ticking.clock.run(&ticking.here.timers, || ticking.tick()).await },
+    );
     let mut listeners = JoinSet::new();
     for socket in seed.sockets {
         let listener = Listener::register(socket)?;
@@ -131,7 +135,7 @@ async fn work(worker: Rc<Worker>, mut seed: Seed) -> io::Result<()> {
     }
     worker.stop();
     let timeout = worker.served().plan.server.shutdown_timeout;
-    if tokio::time::timeout(timeout, drained(listeners, lasting, &open)).await.is_err() {
+    if worker.here.timers.timeout(timeout, drained(listeners, lasting, &open)).await.is_err() {
         tracing::warn!(connections = open.count.get(), "stopping with requests in flight");
     }
     Ok(())
@@ -192,6 +196,10 @@ impl Taker for Connections {
             drop((place, counted));
         });
         Ok(())
+    }
+
+    fn timers(&self) -> &Timers {
+        &self.worker.here.timers
     }
 
     fn end_longest_wait(&self) -> bool {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::socket::Stream;
+use crate::timers::Timers;
 
 /// How often it is looked whether a connection waits that can make room for another.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -29,6 +30,9 @@ pub(crate) trait Taker {
     /// # Errors
     /// When its descriptor cannot be registered; it is closed.
     fn serve(&self, accepted: Accepted) -> io::Result<()>;
+
+    /// What ends waits.
+    fn timers(&self) -> &Timers;
 
     /// Ends the connection that has waited longest for a request; false if none waits for one.
     fn end_longest_wait(&self) -> bool;
@@ -179,7 +183,7 @@ impl Spread {
                 self.loads().evicted += 1;
             }
             let permit = Arc::clone(&self.capacity).acquire_owned();
-            match tokio::time::timeout(LOOK_AGAIN, permit).await {
+            match taker.timers().timeout(LOOK_AGAIN, permit).await {
                 Ok(Ok(permit)) => return permit,
                 // Nobody closes the semaphore; if it were closed, nothing more may be accepted.
                 Ok(Err(_closed)) => std::future::pending().await,
@@ -217,6 +221,10 @@ mod tests {
         fn serve(&self, accepted: Accepted) -> io::Result<()> {
             self.0.borrow_mut().push(accepted);
             Ok(())
+        }
+
+        fn timers(&self) -> &Timers {
+            unreachable!("nothing is waited for")
         }
 
         fn end_longest_wait(&self) -> bool {

@@ -20,6 +20,8 @@ use crate::plan::{self, ListenAddr, Plan};
 use crate::plugin::{Cx, Plugin};
 use crate::reply::{Cause, Reply};
 use crate::systemd::sockets::Sockets as Passed;
+use crate::timers::Timers;
+use crate::upstream::pool::Here;
 
 /// Breaks when it is told to, and else answers by itself, so that no upstream is needed.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ fn run(plan: Plan) -> Running {
         [mpsc::unbounded_channel()].into_iter().unzip();
     let (plans, receiver) = watch::channel(Arc::new(plan));
     let (stop, stopped) = watch::channel(false);
+    let timers = Timers::start().expect("a thread");
     let seed = Seed {
         index: 0,
         sockets: by_worker.remove(0),
@@ -71,7 +74,7 @@ fn run(plan: Plan) -> Running {
         inbox: receivers.remove(0),
         spread: Spread::new(inboxes, 100),
         delays: Arc::<Delays>::default(),
-        own: addresses.as_slice().into(),
+        here: Here { own: addresses.as_slice().into(), timers },
         metrics: None,
     };
     let writer = Writer::start(std::io::sink()).expect("a thread");

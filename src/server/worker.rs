@@ -15,10 +15,10 @@ use crate::http1::stock::Stock;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Meter, Tally};
 use crate::observe::request_id::RequestId;
-use crate::plan::{ListenAddr, Plan};
+use crate::plan::Plan;
 use crate::socket::is_out_of_descriptors;
 use crate::upstream::lease::Lease;
-use crate::upstream::pool::{NoLease, Pool, Wanted};
+use crate::upstream::pool::{Here, NoLease, Pool, Wanted};
 
 /// What a request is served by: one plan from its start to its end.
 pub(crate) struct Served {
@@ -34,7 +34,7 @@ impl Served {
     /// Takes over the pools of upstreams that the new plan has unchanged.
     fn new(
         plan: Arc<Plan>,
-        own: &Arc<[ListenAddr]>,
+        here: &Here,
         meter: Option<&Rc<Meter>>,
         previous: Option<&Self>,
     ) -> Self {
@@ -46,7 +46,7 @@ impl Served {
                     .and_then(|previous| {
                         previous.pools.iter().find(|pool| Arc::ptr_eq(pool.upstream(), upstream))
                     })
-                    .map_or_else(|| Pool::new(Arc::clone(upstream), Arc::clone(own)), Rc::clone)
+                    .map_or_else(|| Pool::new(Arc::clone(upstream), here.clone()), Rc::clone)
             })
             .collect();
         let tally = meter.map(|meter| meter.tally(&plan));
@@ -127,8 +127,8 @@ pub(crate) struct Worker {
     pub(crate) delays: Arc<Delays>,
     /// What counts its requests, if anybody can ask.
     meter: Option<Rc<Meter>>,
-    /// Where the gate listens.
-    own: Arc<[ListenAddr]>,
+    /// Where it is.
+    pub(crate) here: Here,
     /// What heads are read into.
     pub(crate) stock: Stock,
     /// Clients that shake hands.
@@ -147,12 +147,12 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker of a gate that listens at `own` and serves a plan.
+    /// A worker that serves a plan.
     pub(crate) fn new(
         plan: Arc<Plan>,
         access_log: AccessLog,
         delays: Arc<Delays>,
-        own: Arc<[ListenAddr]>,
+        here: Here,
         meter: Option<Meter>,
     ) -> Rc<Self> {
         let meter = meter.map(Rc::new);
@@ -162,9 +162,9 @@ impl Worker {
             delays,
             handshakes: Handshakes::default(),
             grants: Rc::default(),
-            served: RefCell::new(Rc::new(Served::new(plan, &own, meter.as_ref(), None))),
+            served: RefCell::new(Rc::new(Served::new(plan, &here, meter.as_ref(), None))),
             meter,
-            own,
+            here,
             random: RefCell::new(fastrand::Rng::new()),
             date: RefCell::new((UNIX_EPOCH, EPOCH)),
             stock: Stock::default(),
@@ -183,7 +183,8 @@ impl Worker {
     /// Serves another plan from the next request on.
     pub(crate) fn swap(&self, plan: Arc<Plan>) {
         self.access_log.set_format(plan.log);
-        let next = Rc::new(Served::new(plan, &self.own, self.meter.as_ref(), Some(&self.served())));
+        let next =
+            Rc::new(Served::new(plan, &self.here, self.meter.as_ref(), Some(&self.served())));
         *self.served.borrow_mut() = next;
         if Rc::strong_count(&self.grants) > 1 {
             self.clock.wake_all();

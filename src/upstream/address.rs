@@ -15,9 +15,11 @@ use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::h2::links::Links;
 use super::lease::Way;
+use super::pool::Here;
 use crate::observe::seldom::Seldom;
-use crate::plan::{ListenAddr, Protocol, Target, Upstream, UpstreamAddr};
+use crate::plan::{Protocol, Target, Upstream, UpstreamAddr};
 use crate::socket::{Socket, is_out_of_descriptors};
+use crate::timers::Timers;
 use crate::tls::Alpn;
 
 /// How long an idle connection is kept. What upstreams close themselves is noticed when it happens;
@@ -30,8 +32,7 @@ pub(crate) struct Address {
     endpoint: Arc<Endpoint>,
     /// What `Host` says when it is to be the upstream's own.
     host: HeaderValue,
-    /// Where this gate listens.
-    own: Arc<[ListenAddr]>,
+    here: Here,
     /// The connections of HTTP/2, if it speaks that; there are none of the others then.
     links: Option<Rc<Links>>,
     /// The most recently used last.
@@ -65,18 +66,14 @@ pub(crate) fn own_host(addr: &UpstreamAddr) -> HeaderValue {
 }
 
 impl Address {
-    /// A view without connections, of a gate that listens at `own`.
-    pub(super) fn new(
-        upstream: Arc<Upstream>,
-        endpoint: Arc<Endpoint>,
-        own: Arc<[ListenAddr]>,
-    ) -> Rc<Self> {
+    /// A view without connections.
+    pub(super) fn new(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>, here: Here) -> Rc<Self> {
         let is_shared = upstream.protocol == Protocol::Http2;
         Rc::new_cyclic(|address| Self {
             upstream,
             host: own_host(endpoint.addr()),
             endpoint,
-            own,
+            here,
             links: is_shared.then(|| Links::new(Weak::clone(address))),
             idle: RefCell::default(),
             active: Cell::new(0),
@@ -93,6 +90,11 @@ impl Address {
     /// What all workers know about it.
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// What ends waits.
+    pub(super) fn timers(&self) -> &Timers {
+        &self.here.timers
     }
 
     /// What requests to it are asked for by.
@@ -116,7 +118,10 @@ impl Address {
     /// Why there is none; what is wrong with the address has been logged.
     pub(super) async fn connect(&self) -> io::Result<Way> {
         match &self.links {
-            Some(links) => links.wait(self.upstream.connect_timeout).await.map(Way::Stream),
+            Some(links) => {
+                let patience = self.upstream.connect_timeout;
+                links.wait(self.timers(), patience).await.map(Way::Stream)
+            }
             None => {
                 let connection = Connection::new(self.open().await?);
                 Ok(Way::Connection(Box::new(connection)))
@@ -129,9 +134,10 @@ impl Address {
     /// # Errors
     /// Why there is none; it has been logged.
     pub(super) async fn open(&self) -> io::Result<Socket> {
-        let Self { upstream, endpoint, own, .. } = self;
-        let wanted = Alpn::from(upstream.protocol);
-        match connect(upstream, endpoint, wanted, upstream.connect_timeout, own).await {
+        let Self { upstream, endpoint, here, .. } = self;
+        let connecting = connect(upstream, endpoint, Alpn::from(upstream.protocol), &here.own);
+        let connected = here.timers.timeout(upstream.connect_timeout, connecting).await;
+        match connected.unwrap_or_else(|elapsed| Err(elapsed.into())) {
             Ok(socket) => {
                 self.endpoint.connected();
                 self.trouble.is_over();

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
@@ -12,42 +11,38 @@ use crate::socket::Socket;
 use crate::tls::Alpn;
 
 /// Connects to one place of an upstream to speak what is wanted, and shakes hands where that goes
-/// over TLS; `own` is where this gate itself listens.
+/// over TLS; `own` is where this gate itself listens. Ends at no time by itself.
 ///
 /// # Errors
-/// What was answered, `TimedOut` when nothing was within `timeout`, or that the upstream is this
-/// gate itself: each request would come back as a new one until no descriptor is left.
+/// What was answered, or that the upstream is this gate itself: each request would come back as a
+/// new one until no descriptor is left.
 pub(crate) async fn connect(
     upstream: &Upstream,
     endpoint: &Endpoint,
     wanted: Alpn,
-    timeout: Duration,
     own: &[ListenAddr],
 ) -> io::Result<Socket> {
-    let connecting = async {
-        match endpoint.target() {
-            Target::Tcp { host, port } => {
-                let ip = endpoint.ip().ok_or(io::ErrorKind::AddrNotAvailable)?;
-                let stream = TcpStream::connect(ip).await?;
-                if own.iter().any(|listen| leads_to(&stream, *port, listen)) {
-                    return Err(io::Error::other("the upstream is this gate itself"));
-                }
-                // Requests and events must not wait for more bytes to come (Nagle's algorithm).
-                stream.set_nodelay(true)?;
-                match (endpoint.addr().tls, &upstream.tls) {
-                    (false, _) => Ok(Socket::Tcp(stream)),
-                    (true, Some(tls)) => Ok(Socket::Tls(tls.connect(host, stream, wanted).await?)),
-                    // What is to be encrypted goes out in no other way.
-                    (true, None) => Err(io::ErrorKind::Unsupported.into()),
-                }
+    match endpoint.target() {
+        Target::Tcp { host, port } => {
+            let ip = endpoint.ip().ok_or(io::ErrorKind::AddrNotAvailable)?;
+            let stream = TcpStream::connect(ip).await?;
+            if own.iter().any(|listen| leads_to(&stream, *port, listen)) {
+                return Err(io::Error::other("the upstream is this gate itself"));
             }
-            Target::Unix(path) if own.contains(&ListenAddr::Unix(path.to_path_buf())) => {
-                Err(io::Error::other("the upstream is this gate itself"))
+            // Requests and events must not wait for more bytes to come (Nagle's algorithm).
+            stream.set_nodelay(true)?;
+            match (endpoint.addr().tls, &upstream.tls) {
+                (false, _) => Ok(Socket::Tcp(stream)),
+                (true, Some(tls)) => Ok(Socket::Tls(tls.connect(host, stream, wanted).await?)),
+                // What is to be encrypted goes out in no other way.
+                (true, None) => Err(io::ErrorKind::Unsupported.into()),
             }
-            Target::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
-    };
-    tokio::time::timeout(timeout, connecting).await?
+        Target::Unix(path) if own.contains(&ListenAddr::Unix(path.to_path_buf())) => {
+            Err(io::Error::other("the upstream is this gate itself"))
+        }
+        Target::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+    }
 }
 
 /// Whether a connection to this port ended where `listen` says. The address counts, not the name:

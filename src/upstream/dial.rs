@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::address::Address;
 use super::lease::{Lease, Slot, Way};
@@ -41,6 +41,7 @@ impl Pool {
     /// Connects to the first address at once, and to all others in their turn.
     async fn race(&self, first: Rc<Address>) -> Attempt {
         let end = Instant::now() + self.upstream().connect_timeout;
+        let timers = &self.here().timers;
         let (mut attempts, mut tried) = (JoinSet::new(), Vec::new());
         let mut next = Some(first);
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -63,8 +64,8 @@ impl Pool {
                     Err(error) if is_out_of_descriptors(&error) => return Err(error),
                     Err(error) => last = error,
                 },
-                () = sleep_until(patience), if has_others => {}
-                () = sleep_until(end) => {
+                () = timers.sleep_until(patience), if has_others => {}
+                () = timers.sleep_until(end) => {
                     attempts.detach_all();
                     return Err(io::ErrorKind::TimedOut.into());
                 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+
+use crate::timers::Timers;
 
 /// How many requests an upstream gets at a time, over all workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +59,14 @@ impl Limit {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) async fn enter(&self) -> Result<Place, NoPlace> {
+    pub(crate) async fn enter(&self, timers: &Timers) -> Result<Place, NoPlace> {
         // While somebody waits there is no permit to be had this way.
         if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(Place { _permit: permit });
         }
         let _waiting = Waiting::begin(&self.waiting, self.bounds.max_queue)?;
         let free = Arc::clone(&self.places).acquire_owned();
-        match timeout(self.bounds.queue_timeout, free).await {
+        match timers.timeout(self.bounds.queue_timeout, free).await {
             Ok(Ok(permit)) => Ok(Place { _permit: permit }),
             // The semaphore is never closed; if it were, nobody would be let in.
             Err(_) | Ok(Err(_)) => Err(NoPlace::Late),
@@ -116,18 +117,19 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_waited_longest_is_next_and_nobody_comes_before() {
+        let timers = Timers::of_this_runtime();
         let limit = limit(1, 3, HOUR);
-        let mut place = limit.enter().await.ok();
+        let mut place = limit.enter(&timers).await.ok();
         let mut waiting: Vec<Entering<'_>> = Vec::new();
         for count in 1..=3 {
-            waiting.push(Box::pin(limit.enter()));
+            waiting.push(Box::pin(limit.enter(&timers)));
             assert!(poll(waiting.last_mut().expect("it is there")).is_none());
             assert_eq!(limit.waiting(), count);
         }
         while !waiting.is_empty() {
             place.take();
             // Who comes now finds no place, although one has become free.
-            let mut late: Entering<'_> = Box::pin(limit.enter());
+            let mut late: Entering<'_> = Box::pin(limit.enter(&timers));
             assert!(!matches!(poll(&mut late), Some(Ok(_))));
             drop(late);
             assert!(waiting.iter_mut().skip(1).all(|one| poll(one).is_none()));
@@ -139,27 +141,29 @@ mod tests {
 
     #[tokio::test]
     async fn who_leaves_leaves_nothing_behind() {
+        let timers = Timers::of_this_runtime();
         let limit = limit(1, 2, HOUR);
-        let place = limit.enter().await.ok();
-        let mut gone: Entering<'_> = Box::pin(limit.enter());
-        let mut stays: Entering<'_> = Box::pin(limit.enter());
+        let place = limit.enter(&timers).await.ok();
+        let mut gone: Entering<'_> = Box::pin(limit.enter(&timers));
+        let mut stays: Entering<'_> = Box::pin(limit.enter(&timers));
         assert!(poll(&mut gone).is_none() && poll(&mut stays).is_none());
-        assert_eq!(limit.enter().await.err(), Some(NoPlace::QueueFull));
+        assert_eq!(limit.enter(&timers).await.err(), Some(NoPlace::QueueFull));
         // The place was given to it already when it leaves.
         drop(place);
         drop(gone);
         let place = poll(&mut stays).and_then(Result::ok);
         assert!(place.is_some() && limit.waiting() == 0);
         drop(place);
-        assert!(limit.enter().await.is_ok());
+        assert!(limit.enter(&timers).await.is_ok());
     }
 
     #[tokio::test]
     async fn nobody_waits_for_ever() {
+        let timers = Timers::of_this_runtime();
         let limit = limit(1, 1, Duration::from_millis(50));
-        let _place = limit.enter().await.ok();
+        let _place = limit.enter(&timers).await.ok();
         let begun = tokio::time::Instant::now();
-        assert_eq!(limit.enter().await.err(), Some(NoPlace::Late));
+        assert_eq!(limit.enter(&timers).await.err(), Some(NoPlace::Late));
         assert!(begun.elapsed() >= limit.bounds.queue_timeout);
         assert_eq!(limit.waiting(), 0);
     }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::address::Address;
 use super::balance::{Candidate, Turns};
@@ -20,12 +19,21 @@ use super::limit::NoPlace;
 use super::live::Known;
 use crate::observe::seldom::Seldom;
 use crate::plan::{ListenAddr, Upstream};
+use crate::timers::Timers;
+
+/// Where connections begin.
+#[derive(Clone)]
+pub(crate) struct Here {
+    /// Where this gate listens.
+    pub(crate) own: Arc<[ListenAddr]>,
+    /// What ends waits.
+    pub(crate) timers: Timers,
+}
 
 /// One worker's view of an upstream.
 pub(crate) struct Pool {
     upstream: Arc<Upstream>,
-    /// Where this gate listens.
-    own: Arc<[ListenAddr]>,
+    here: Here,
     known: RefCell<watch::Receiver<Known>>,
     addresses: RefCell<Vec<Rc<Address>>>,
     turns: RefCell<Turns>,
@@ -53,12 +61,12 @@ pub(crate) enum NoLease {
 }
 
 impl Pool {
-    /// A pool without connections, of a gate that listens at `own`.
-    pub(crate) fn new(upstream: Arc<Upstream>, own: Arc<[ListenAddr]>) -> Rc<Self> {
+    /// A pool without connections.
+    pub(crate) fn new(upstream: Arc<Upstream>, here: Here) -> Rc<Self> {
         let pool = Self {
             known: RefCell::new(upstream.live.subscribe()),
             upstream,
-            own,
+            here,
             addresses: RefCell::default(),
             turns: RefCell::default(),
             crowded: Seldom::default(),
@@ -72,6 +80,11 @@ impl Pool {
         &self.upstream
     }
 
+    /// Where its connections begin.
+    pub(super) fn here(&self) -> &Here {
+        &self.here
+    }
+
     /// A connection for one request: an idle one, or a new one. Every address is tried once.
     ///
     /// # Errors
@@ -79,7 +92,9 @@ impl Pool {
     pub(crate) async fn lease(&self, wanted: &Wanted) -> Result<Lease, NoLease> {
         // What is seldom waited for is boxed, because most requests find a connection.
         let place = match self.upstream.live.limit() {
-            Some(limit) => Some(Box::pin(limit.enter()).await.map_err(|why| self.is_busy(why))?),
+            Some(limit) => Some(
+                Box::pin(limit.enter(&self.here.timers)).await.map_err(|why| self.is_busy(why))?,
+            ),
             None => None,
         };
         if self.has_news() {
@@ -148,8 +163,8 @@ impl Pool {
             match known {
                 Some(index) => old.swap_remove(index),
                 None => {
-                    let (upstream, own) = (Arc::clone(&self.upstream), Arc::clone(&self.own));
-                    Address::new(upstream, Arc::clone(endpoint), own)
+                    let upstream = Arc::clone(&self.upstream);
+                    Address::new(upstream, Arc::clone(endpoint), self.here.clone())
                 }
             }
         });
@@ -163,7 +178,7 @@ impl Pool {
     async fn found(&self) -> Result<(), NoLease> {
         let mut known = self.upstream.live.subscribe();
         let settled = known.wait_for(|known| !known.is_awaited());
-        let settled = timeout(self.upstream.connect_timeout, settled).await;
+        let settled = self.here.timers.timeout(self.upstream.connect_timeout, settled).await;
         let unreachable = |error| Err(NoLease::Unreachable(error));
         match settled {
             Err(_elapsed) => return unreachable(io::ErrorKind::TimedOut.into()),

@@ -75,8 +75,8 @@ fn with_any_number_of_threads_it_serves_or_says_why_not() {
 #[test]
 fn where_no_thread_can_be_started_any_more_it_still_reloads() {
     let origin = Origin::echo();
-    // The sixth and last of a gate with two workers is the seventh of its process.
-    let Some(starter) = failing("clone,clone3", &["clone,clone3:error=EAGAIN:when=7+"], None)
+    // The seventh and last of a gate with two workers is the eighth of its process.
+    let Some(starter) = failing("clone,clone3", &["clone,clone3:error=EAGAIN:when=8+"], None)
     else {
         return;
     };

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use tokio::time::timeout;
 
 use super::link::{Link, MAX_STREAMS};
 use super::stream::Stream;
+use crate::timers::Timers;
 use crate::upstream::address::Address;
 
 /// How many connections a worker has to an address at most. Together they carry 6,400 requests at a
@@ -77,13 +77,17 @@ impl Links {
     ///
     /// # Errors
     /// No connection can be made, or there is no place within `patience`.
-    pub(crate) async fn wait(self: &Rc<Self>, patience: Duration) -> io::Result<Box<Stream>> {
+    pub(crate) async fn wait(
+        self: &Rc<Self>,
+        timers: &Timers,
+        patience: Duration,
+    ) -> io::Result<Box<Stream>> {
         if let Some(stream) = self.stream() {
             return Ok(stream);
         }
         let given = self.queue()?;
         self.settle();
-        match timeout(patience, given).await {
+        match timers.timeout(patience, given).await {
             Ok(Ok(given)) => given.map(|place| Box::new(Stream::new(place))),
             Ok(Err(_)) => Err(ErrorKind::ConnectionAborted.into()),
             Err(_) if self.open.borrow().is_empty() => Err(ErrorKind::TimedOut.into()),
@@ -163,7 +167,7 @@ impl Links {
         let address = self.address.upgrade().ok_or(ErrorKind::ConnectionAborted)?;
         let socket = address.open().await?;
         let opening = Link::open(socket, Rc::downgrade(self));
-        let opened = timeout(address.upstream().connect_timeout, opening).await;
+        let opened = address.timers().timeout(address.upstream().connect_timeout, opening).await;
         opened.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())).inspect_err(|error| {
             address.failed();
             address.cannot_connect(error);

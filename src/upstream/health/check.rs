@@ -50,7 +50,7 @@ pub(super) async fn once(
     let asked = Asked { scheme, path: &health.path, host };
     let asking = async {
         let wanted = Alpn::from(upstream.protocol);
-        let socket = connect(upstream, endpoint, wanted, health.timeout, own).await;
+        let socket = connect(upstream, endpoint, wanted, own).await;
         let socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
         match upstream.protocol {
             Protocol::Http1 => over_http1(socket, asked, stock).await,

@@ -88,11 +88,18 @@ fn who_finds_no_place_is_told_so_in_time() {
 
 #[test]
 fn who_says_nothing_is_given_up_when_a_connection_should_have_been_made() {
-    let origin = FrameOrigin::scripted(|link| link.listen());
+    let given_up = Arc::<AtomicUsize>::default();
+    let counter = Arc::clone(&given_up);
+    let origin = FrameOrigin::scripted(move |link| {
+        link.listen();
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
     let gate = before(origin.address, "connect_timeout = \"1s\"");
     for made in 1..=2 {
         assert_eq!(gate.send(request("GET /x")).status, 504);
         assert_eq!((origin.requests(), origin.connections()), (0, made));
+        // Whoever comes before it is given up waits for the same one.
+        wait_until("it is given up", || given_up.load(Ordering::SeqCst) == made);
     }
 }
 
