@@ -18,7 +18,7 @@ use crate::head::{RequestHead, ResponseHead};
 use crate::observe::record::Record;
 use crate::observe::request_id::RequestId;
 use crate::plan::InFlight;
-use crate::plugin::{Cx, Grant, Names};
+use crate::plugin::Names;
 use crate::reply::{Asked, Cause, Reply};
 use crate::server::body::ClientBody;
 use crate::server::client::Client;
@@ -146,7 +146,7 @@ fn admit(
         Arrival { peer: client.peer.address, now, wall: client.worker.clock.wall_at(now) };
     let mut admitted = decide(&served.plan, arrival, head, record)?;
     if !admitted.cx.grants.is_empty() {
-        hold(client, served, &mut admitted.cx);
+        client.granted.hold(&mut admitted.cx, served, &client.worker, &client.deadlines);
     }
     record.processing = match &served.plan.locations[admitted.cx.location].max_processing {
         Some(in_flight) => {
@@ -155,18 +155,6 @@ fn admit(
         None => None,
     };
     Ok(admitted)
-}
-
-/// Lets the request last as long as what it was let through with.
-fn hold(client: &Client, served: &Rc<Served>, cx: &mut Cx) {
-    let location = cx.location;
-    let named = |grant: Grant| {
-        // No plugin is without a name; one of none would know no key.
-        let name = served.plan.plugin_name(location, grant.step).unwrap_or_default();
-        (name.into(), grant)
-    };
-    let grants = std::mem::take(&mut cx.grants).into_iter().map(named).collect();
-    client.granted.hold(grants, served, &client.worker, &client.deadlines);
 }
 
 /// Holds the pause before a reply, and says which reply it is then.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 
 use crate::config::load::Section;
 use crate::config::problem::{Fault, Problem};
@@ -44,12 +44,17 @@ pub trait Plugin: Any + Send + Sync {
     /// whoever answered the request.
     fn reply(&self, _head: &mut ResponseHead, _cause: Cause, _asked: &Fields) {}
 
-    /// What is left of a grant that this plugin gave, or one of its name before.
+    /// Until when a grant holds that this plugin gave, or one of its name before; none: for ever.
     ///
     /// # Errors
     ///
-    /// Nothing is; what the request would be answered now.
-    fn renew(&self, _grant: &Grant, _now: SystemTime) -> Result<Grant, Reply> {
+    /// It does not; what the request would be answered now.
+    fn renew(
+        &self,
+        _grant: &Grant,
+        _site: GrantSite<'_>,
+        _now: SystemTime,
+    ) -> Result<Option<SystemTime>, Reply> {
         Err(Cause::InvalidKey.into())
     }
 
@@ -169,6 +174,20 @@ pub struct Grant {
     pub digest: Digest,
     /// When it ends, as far as is known now.
     pub until: Option<SystemTime>,
+    /// The request's method.
+    pub method: Method,
+    /// Those that its fields ask for instead; none for one that cannot be read.
+    pub others: Box<[Option<Method>]>,
+}
+
+/// Where a request stands that a grant was given to.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantSite<'a> {
+    /// The names of its location, and of others that some reading of its path leads to: their
+    /// numbers differ after a reload.
+    pub locations: &'a [&'a str],
+    /// The client's address.
+    pub client: Option<IpAddr>,
 }
 
 /// The public names of a key.

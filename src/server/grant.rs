@@ -1,12 +1,14 @@
 //! The keys that an open request was let through with, where streams end with their keys.
 
 use std::cell::RefCell;
+use std::iter;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::clock::{Deadlines, Wait};
 use super::worker::{Served, Worker};
-use crate::plugin::Grant;
+use crate::plugin::{Cx, Grant, GrantSite};
 use crate::reply::{Cause, Reply};
 
 /// What one connection's request was let through with, if it ends with that.
@@ -16,6 +18,11 @@ pub(crate) struct Granted(RefCell<Option<Box<Held>>>);
 struct Held {
     /// Each with the name of the plugin that knows the key; never empty.
     grants: Vec<(Box<str>, Grant)>,
+    /// By what the request was decided.
+    began: Rc<Served>,
+    /// Its location there, and others that some reading of its path leads to.
+    locations: Box<[usize]>,
+    client: Option<IpAddr>,
     /// By what the keys were found to be valid last.
     checked: Rc<Served>,
     /// Counts it among those of the worker.
@@ -26,14 +33,26 @@ impl Granted {
     /// Holds a request to its keys from now on.
     pub(crate) fn hold(
         &self,
-        grants: Vec<(Box<str>, Grant)>,
+        cx: &mut Cx,
         served: &Rc<Served>,
         worker: &Worker,
         deadlines: &Deadlines,
     ) {
+        let named = |grant: Grant| {
+            // No plugin is without a name; one of none would know no key.
+            let name = served.plan.plugin_name(cx.location, grant.step).unwrap_or_default();
+            (name.into(), grant)
+        };
+        let grants: Vec<_> = std::mem::take(&mut cx.grants).into_iter().map(named).collect();
         set(deadlines, &grants, worker.clock.wall());
-        let (checked, counted) = (Rc::clone(served), Rc::clone(&worker.grants));
-        *self.0.borrow_mut() = Some(Box::new(Held { grants, checked, _counted: counted }));
+        *self.0.borrow_mut() = Some(Box::new(Held {
+            grants,
+            began: Rc::clone(served),
+            locations: iter::once(cx.location).chain(cx.also.iter().copied()).collect(),
+            client: cx.client,
+            checked: Rc::clone(served),
+            _counted: Rc::clone(&worker.grants),
+        }));
     }
 
     /// The request is over.
@@ -43,8 +62,8 @@ impl Granted {
         }
     }
 
-    /// Asks whether the keys are still valid. Only what may have changed is looked at: the keys,
-    /// and the time. A plugin that is there no more knows no key.
+    /// Asks whether the keys are still valid, and for this request. Only what may have changed is
+    /// looked at: the keys, and the time. A plugin that is there no more knows no key.
     ///
     /// # Errors
     ///
@@ -57,9 +76,12 @@ impl Granted {
             return Ok(());
         }
         let now = worker.clock.wall();
+        let began = &held.began.plan.locations;
+        let locations: Vec<_> = held.locations.iter().map(|index| &*began[*index].name).collect();
+        let site = GrantSite { locations: &locations, client: held.client };
         for (plugin, grant) in &mut held.grants {
             let plugin = served.plan.plugin(plugin).ok_or(Reply::from(Cause::InvalidKey))?;
-            *grant = plugin.renew(grant, now)?;
+            grant.until = plugin.renew(grant, site, now)?;
         }
         held.checked = served;
         deadlines.clear(Wait::Grant);

@@ -77,25 +77,88 @@ fn what_a_key_opened_ends_when_it_expires_or_is_replaced() {
 }
 
 #[test]
-fn who_waits_for_an_upstream_is_sent_away_when_the_key_is_revoked() {
-    let (origin, config) = (endless(), LOCATIONS);
-    let config = upstream(&origin) + "max_connections = 1\n" + config;
-    let records = record("a", "") + &record("b", "");
-    let gate = Gate::with(&[
-        ("keygate.toml", &*config),
+fn what_a_key_opened_ends_when_it_may_no_longer_be_used_for_that() {
+    let origin = endless();
+    let plugin = format!("{PLUGIN}cut_streams = true\n");
+    let here = "locations = [\"all\"]\nmethods = [\"GET\"]\nallow_ips = [\"127.0.0.1\"]";
+    for elsewhere in
+        ["locations = [\"reports\"]", "methods = [\"POST\"]", "allow_ips = [\"10.0.0.0/8\"]"]
+    {
+        let gate = gate_with(&origin, &plugin, &(record("a", "") + &record("b", "")));
+        let narrowed = streams(&gate, "a");
+        let mut kept = streams(&gate, "b");
+        gate.write("keys.toml", &(record("a", elsewhere) + &record("b", here)));
+        for mut client in narrowed {
+            assert!(client.closes_within(DEADLINE), "{elsewhere}");
+        }
+        assert_eq!(status(&gate, "a"), 403, "{elsewhere}");
+        for client in &mut kept {
+            assert!(!client.closes_within(SHORT));
+        }
+    }
+}
+
+#[test]
+fn a_method_that_a_field_asks_for_is_looked_at_again_as_well() {
+    let origin = endless();
+    let gate = gate_with(
+        &origin,
+        &format!("{PLUGIN}cut_streams = true\n"),
+        &record("a", "methods = [\"GET\", \"DELETE\"]"),
+    );
+    let mut stream = gate.client();
+    let asks = "X-HTTP-Method-Override: DELETE\r\n";
+    let mut response = stream.send(request("a", "GET /stream", asks)).response_head();
+    assert!(stream.chunk(&mut response));
+    gate.write("keys.toml", &record("a", "methods = [\"GET\"]"));
+    assert!(stream.closes_within(DEADLINE));
+}
+
+#[test]
+fn a_key_that_names_its_location_keeps_what_it_opened_when_locations_change_their_numbers() {
+    let origin = endless();
+    let config = upstream(&origin) + LOCATIONS;
+    let record = record("a", "locations = [\"all\"]");
+    let mut gate = Gate::with(&[
+        ("keygate.toml", &config),
         ("plugins.key-auth.toml", &format!("{PLUGIN}cut_streams = true\n")),
-        ("keys.toml", &records),
+        ("keys.toml", &record),
         ("server.toml", LISTEN),
     ]);
-    let mut first = gate.client();
-    assert_eq!(first.send(request("a", "GET /stream", "")).response_head().status, 200);
-    let mut waiting = gate.client();
-    waiting.send(request("b", "GET /x", ""));
-    gate.write("keys.toml", &record("a", ""));
-    assert_eq!(waiting.response().status, 401);
-    drop(first);
-    assert_eq!(status(&gate, "a"), 200);
-    assert_eq!(origin.count(), 2, "of the first key, and none of the other");
+    gate.secret(key("a"));
+    let opened = streams(&gate, "a");
+    let first = "[locations.first]\npath = \"/first/\"\nupstream = \"rec\"\npublic = true\n";
+    gate.write("a-first.toml", first);
+    gate.stderr.wait_for("the new location", |line| line.contains("locations=4"));
+    for mut client in opened {
+        assert!(!client.closes_within(SHORT));
+    }
+}
+
+#[test]
+fn who_waits_for_an_upstream_is_sent_away_when_the_key_is_revoked_or_for_something_else() {
+    for (record_of_b, expected) in
+        [(String::new(), 401), (record("b", "locations = [\"reports\"]"), 403)]
+    {
+        let origin = endless();
+        let config = upstream(&origin) + "max_connections = 1\n" + LOCATIONS;
+        let records = record("a", "") + &record("b", "");
+        let gate = Gate::with(&[
+            ("keygate.toml", &*config),
+            ("plugins.key-auth.toml", &format!("{PLUGIN}cut_streams = true\n")),
+            ("keys.toml", &records),
+            ("server.toml", LISTEN),
+        ]);
+        let mut first = gate.client();
+        assert_eq!(first.send(request("a", "GET /stream", "")).response_head().status, 200);
+        let mut waiting = gate.client();
+        waiting.send(request("b", "GET /x", ""));
+        gate.write("keys.toml", &(record("a", "") + &record_of_b));
+        assert_eq!(waiting.response().status, expected);
+        drop(first);
+        assert_eq!(status(&gate, "a"), 200);
+        assert_eq!(origin.count(), 2, "of the first key, and none of the other");
+    }
 }
 
 #[test]

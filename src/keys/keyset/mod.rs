@@ -236,9 +236,17 @@ impl Rules {
         })
     }
 
-    /// Whether the key may be used with a method.
-    pub fn allow_method(&self, method: &Method) -> bool {
-        self.methods.as_ref().is_none_or(|methods| methods.contains(method))
+    /// Whether the key may be used with a method, and with those that fields ask for instead, none
+    /// of which may be one that cannot be read: an origin may obey them.
+    pub fn allow_methods(
+        &self,
+        method: &Method,
+        mut others: impl Iterator<Item = Option<Method>>,
+    ) -> bool {
+        self.methods.as_ref().is_none_or(|methods| {
+            methods.contains(method)
+                && others.all(|other| other.is_some_and(|other| methods.contains(&other)))
+        })
     }
 }
 

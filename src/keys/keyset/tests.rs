@@ -118,7 +118,15 @@ fn what_rules_do_not_name_they_do_not_allow() {
         allow_ips: Some(networks),
         ..Rules::default()
     };
-    assert!(rules.allow_method(&Method::GET) && !rules.allow_method(&Method::HEAD));
+    for (method, others, allowed) in [
+        (Method::GET, vec![], true),
+        (Method::HEAD, vec![], false),
+        (Method::GET, vec![Some(Method::GET)], true),
+        (Method::GET, vec![Some(Method::GET), Some(Method::HEAD)], false),
+        (Method::GET, vec![None], false),
+    ] {
+        assert_eq!(rules.allow_methods(&method, others.into_iter()), allowed, "{method}");
+    }
     for (client, allowed) in
         [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("11.0.0.1", false), ("::1", false)]
     {
@@ -126,12 +134,13 @@ fn what_rules_do_not_name_they_do_not_allow() {
     }
     assert!(!rules.allow_address(None));
     assert!(Rules::default().allow_address(None));
+    assert!(Rules::default().allow_methods(&Method::GET, [None].into_iter()));
     let nobody = Rules {
         methods: Some(Box::default()),
         allow_ips: Some(Box::default()),
         ..Rules::default()
     };
-    assert!(!nobody.allow_method(&Method::GET));
+    assert!(!nobody.allow_methods(&Method::GET, [].into_iter()));
     assert!(!nobody.allow_address(Some(IpAddr::from([10, 1, 2, 3]))));
 }
 

@@ -9,7 +9,7 @@ use crate::keys::census::Census;
 use crate::keys::digest::Digest;
 use crate::keys::keyring::Keyring;
 use crate::keys::keyset::{Keyset, Rules, Standing};
-use crate::plugin::{Cx, Names};
+use crate::plugin::{Cx, Grant, GrantSite, Names};
 use crate::screen;
 
 /// Keys of the configuration, which have no names and may do everything, and sets of keys that are
@@ -128,11 +128,20 @@ impl Set {
             let names = rules.locations.as_ref();
             names.is_none_or(|names| names.iter().any(|&name| self.locations[name] == location))
         };
-        // An origin may obey a field that names another method.
-        let mut others = screen::other_methods(&head.headers);
-        let mut any = || others.all(|other| other.is_some_and(|other| rules.allow_method(&other)));
         iter::once(cx.location).chain(cx.also.iter().copied()).all(is_named)
             && rules.allow_address(cx.client)
-            && (rules.methods.is_none() || rules.allow_method(&head.method) && any())
+            && rules.allow_methods(&head.method, screen::other_methods(&head.headers))
+    }
+
+    /// The same of a request that was let through before, with other rules perhaps.
+    pub(super) fn still_allow(&self, rules: &Rules, grant: &Grant, site: GrantSite<'_>) -> bool {
+        let is_named = |location: &&str| {
+            let names = rules.locations.as_ref();
+            let known = self.keys.locations();
+            names.is_none_or(|names| names.iter().any(|&name| *known[name].name == **location))
+        };
+        site.locations.iter().all(is_named)
+            && rules.allow_address(site.client)
+            && rules.allow_methods(&grant.method, grant.others.iter().cloned())
     }
 }

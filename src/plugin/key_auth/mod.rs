@@ -31,8 +31,9 @@ use crate::head::{RequestHead, ResponseHead};
 use crate::keys::census::Census;
 use crate::keys::digest::Digest;
 use crate::keys::format::{self, Form};
-use crate::plugin::{Authenticated, Cx, Grant, Kind, Names, Plugin, Settings, Site};
+use crate::plugin::{Authenticated, Cx, Grant, GrantSite, Kind, Names, Plugin, Settings, Site};
 use crate::reply::{Cause, Reply};
+use crate::screen;
 use failures::Failures;
 use keys::{Key, Keys};
 use source::{Found, Source};
@@ -172,13 +173,23 @@ impl Plugin for KeyAuth {
         self.stored.iter().for_each(Stored::note_used);
     }
 
-    fn renew(&self, grant: &Grant, now: SystemTime) -> Result<Grant, Reply> {
+    fn renew(
+        &self,
+        grant: &Grant,
+        site: GrantSite<'_>,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Reply> {
         if !self.cut_streams {
-            return Ok(Grant { until: None, ..grant.clone() });
+            return Ok(None);
         }
         let key = self.keys.find(&grant.digest, now);
         let key = key.ok_or_else(|| self.unauthorized(Cause::InvalidKey))?;
-        Ok(Grant { until: key.until, ..grant.clone() })
+        match self.keys.rules(key.position) {
+            Some((set, rules)) if !set.still_allow(rules, grant, site) => {
+                Err(self.unauthorized(Cause::KeyNotAllowed))
+            }
+            _ => Ok(key.until),
+        }
     }
 }
 
@@ -204,7 +215,7 @@ impl KeyAuth {
             None | Some(Found::Absent | Found::Empty) => Verdict::Missing,
             Some(Found::Several) => Verdict::Invalid,
             Some(Found::One(candidate)) => {
-                let found = self.find(&candidate, cx);
+                let found = self.find(&candidate, head, cx);
                 if let Cow::Owned(mut decoded) = candidate {
                     decoded.zeroize();
                 }
@@ -213,14 +224,20 @@ impl KeyAuth {
         }
     }
 
-    fn find(&self, candidate: &[u8], cx: &mut Cx) -> Option<Key> {
+    fn find(&self, candidate: &[u8], head: &RequestHead, cx: &mut Cx) -> Option<Key> {
         match format::form(candidate) {
             Form::Mistyped => None,
             Form::Generated | Form::Foreign => {
                 let digest = Digest::of(candidate);
                 let key = self.keys.find(&digest, cx.wall)?;
                 if self.cut_streams {
-                    cx.grants.push(Grant { step: cx.step, digest, until: key.until });
+                    cx.grants.push(Grant {
+                        step: cx.step,
+                        digest,
+                        until: key.until,
+                        method: head.method.clone(),
+                        others: screen::other_methods(&head.headers).collect(),
+                    });
                 }
                 Some(key)
             }
