@@ -1,5 +1,6 @@
 //! How often, and how much at once: what counts, for any number of subjects, in bounded memory.
 
+pub mod clients;
 pub mod places;
 #[cfg(test)]
 mod properties;

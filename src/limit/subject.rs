@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use super::clients::LEVELS;
 use crate::plugin::Cx;
 
 /// What requests must have in common to be counted together.
@@ -47,7 +48,8 @@ impl Counting {
     }
 
     /// As what a request counts; none if that cannot be decided, because it may be for more than
-    /// one location. Requests that were let through without a key count as one.
+    /// one location. One that was let through without a key, as a preflight, counts as its client:
+    /// if all of them were one, any stranger could have the pages of all others stopped.
     pub fn subject(&self, cx: &Cx) -> Option<Subject> {
         let number = match self.by {
             By::Client => return Some(Subject::Client(cx.client.into())),
@@ -56,19 +58,24 @@ impl Counting {
             By::Location if cx.also.is_empty() => Some(*self.locations.get(cx.location)?),
             By::Location => return None,
         };
-        Some(number.map_or(Subject::Nobody, Subject::Number))
+        Some(number.map_or_else(|| Subject::Client(cx.client.into()), Subject::Number))
     }
 }
 
-/// One of what is counted. A table counts subjects of one sort only.
+/// One of what is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// Who sends requests from one network.
     Client(Client),
     /// A key, a consumer or a location.
     Number(u64),
-    /// What has no number.
-    Nobody,
+}
+
+impl Subject {
+    /// By what it is counted, where `by` is what is counted otherwise.
+    pub fn by(self, by: By) -> By {
+        if let Self::Client(_) = self { By::Client } else { by }
+    }
 }
 
 /// Whose requests come from one place.
@@ -80,6 +87,27 @@ pub enum Client {
     V6([u8; 8]),
     /// All without an address, as on a unix socket.
     Unknown,
+}
+
+impl Client {
+    /// The networks that it counts in where it is not counted for itself, each in the next: itself,
+    /// its site (of IPv4 24 bits, of IPv6 48) and its provider (16, and 32). They are what a site
+    /// is given of IPv6 (RFC 6177), what routers of IPv4 know at least, and what registries give
+    /// away.
+    pub(super) fn networks(self) -> [u64; LEVELS] {
+        match self {
+            Self::V4(address) => {
+                let address = u64::from(u32::from_be_bytes(address));
+                [address, address >> 8, address >> 16]
+            }
+            Self::V6(network) => {
+                let network = u64::from_be_bytes(network);
+                [network, network >> 16, network >> 32]
+            }
+            // No address.
+            Self::Unknown => [u64::MAX; LEVELS],
+        }
+    }
 }
 
 impl From<Option<IpAddr>> for Client {
@@ -114,8 +142,9 @@ mod tests {
         assert_eq!(subject(By::Key, &known), Subject::Number(7));
         assert_eq!(subject(By::Consumer, &known), Subject::Number(9));
         assert_eq!(subject(By::Client, &known), Subject::Client(Client::V4([192, 0, 2, 1])));
-        assert_eq!(subject(By::Key, &cx()), Subject::Nobody);
-        assert_eq!(subject(By::Consumer, &cx()), Subject::Nobody);
+        let client = Subject::Client(Client::V4([192, 0, 2, 1]));
+        assert_eq!(subject(By::Key, &cx()), client);
+        assert_eq!(subject(By::Consumer, &cx()), client);
     }
 
     #[test]

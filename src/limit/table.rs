@@ -50,11 +50,6 @@ impl<S> Table<S> {
         Self::new(capacity, PARTS)
     }
 
-    /// A table of at most so many states, with one lock.
-    pub fn undivided(capacity: usize) -> Self {
-        Self::new(capacity, 1)
-    }
-
     fn new(capacity: usize, parts: usize) -> Self {
         let part = |_| Part(Mutex::new(Known::default()));
         Self {
@@ -88,6 +83,11 @@ impl<S> Table<S> {
         }
     }
 
+    /// Lets `look` see the state with this number; none if there is none.
+    pub(super) fn look<R>(&self, number: u64, look: impl FnOnce(&S) -> R) -> Option<R> {
+        self.part(number).lock().states.get(&number).map(look)
+    }
+
     fn part(&self, number: u64) -> &Part<S> {
         // The map takes the lowest bits and the highest ones.
         &self.parts[(number >> 32) as usize % self.parts.len()]
@@ -115,6 +115,17 @@ impl<S: State> Table<S> {
         fresh: impl FnOnce() -> S,
         change: impl FnOnce(&mut S) -> R,
     ) -> Option<R> {
+        self.try_with(number, now, || Some(fresh()), change)
+    }
+
+    /// The same where a stranger may be given no state, although there is room for one.
+    pub(super) fn try_with<R>(
+        &self,
+        number: u64,
+        now: Instant,
+        begin: impl FnOnce() -> Option<S>,
+        change: impl FnOnce(&mut S) -> R,
+    ) -> Option<R> {
         let mut known = self.part(number).lock();
         if let Some(state) = known.states.get_mut(&number) {
             return Some(change(state));
@@ -122,7 +133,12 @@ impl<S: State> Table<S> {
         if !known.make_room(self.room, now) {
             return None;
         }
-        Some(change(known.states.entry(number).or_insert_with(fresh)))
+        Some(change(known.states.entry(number).or_insert(begin()?)))
+    }
+
+    /// Forgets all that need not be remembered.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.parts.iter().for_each(|part| part.lock().sweep(now));
     }
 }
 
@@ -143,15 +159,23 @@ impl<S: State> Known<S> {
     /// They are searched when there are twice as many as were left last time, so that memory
     /// follows what is in use.
     fn make_room(&mut self, room: usize, now: Instant) -> bool {
-        let is_due = |swept: Instant| now.saturating_duration_since(swept) >= SWEEP_PERIOD;
-        if self.states.len() >= self.sweep_at.min(room) && self.swept.is_none_or(is_due) {
-            self.states.retain(|_, state| !state.is_idle(now));
-            self.sweep_at = (2 * self.states.len()).max(SWEEP_FROM);
-            self.states.shrink_to(self.sweep_at);
-            self.swept = Some(now);
+        if self.states.len() >= self.sweep_at.min(room) && is_due(self.swept, now) {
+            self.sweep(now);
         }
         self.states.len() < room
     }
+
+    fn sweep(&mut self, now: Instant) {
+        self.states.retain(|_, state| !state.is_idle(now));
+        self.sweep_at = (2 * self.states.len()).max(SWEEP_FROM);
+        self.states.shrink_to(self.sweep_at);
+        self.swept = Some(now);
+    }
+}
+
+/// Whether what was searched then, if ever, may be searched again.
+pub(super) fn is_due(swept: Option<Instant>, now: Instant) -> bool {
+    swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP_PERIOD)
 }
 
 /// Gives subjects their numbers, by secrets of the table: nobody can choose two subjects that get
@@ -249,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_table_of_one_part_is_full_to_the_last_place() {
-        let (table, now) = (Table::undivided(1000), Instant::now());
+        let (table, now) = (Table::new(1000, 1), Instant::now());
         assert!((0..1000).all(|subject| meet(&table, subject, now, SWEEP_PERIOD)));
         assert!(!meet(&table, 1000, now, SWEEP_PERIOD) && meet(&table, 999, now, SWEEP_PERIOD));
         assert!(meet(&table, 1000, now + SWEEP_PERIOD, SWEEP_PERIOD));
@@ -266,7 +290,7 @@ mod tests {
 
     #[test]
     fn memory_follows_what_is_in_use() {
-        let (table, mut now) = (Table::undivided(65_536), Instant::now());
+        let (table, mut now) = (Table::new(65_536, 1), Instant::now());
         let most = |table: &Table<Until>| table.parts[0].lock().states.capacity();
         assert!((0..65_536).all(|subject| meet(&table, subject, now, SWEEP_PERIOD)));
         assert!((65_536..=2 * 65_536).contains(&most(&table)));

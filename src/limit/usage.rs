@@ -3,7 +3,9 @@
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use super::clients::Clients;
 use super::rate::Rate;
+use super::subject::{Client, Subject};
 use super::table::{SWEEP_PERIOD, State, Table};
 use super::window::{Window, nanoseconds};
 
@@ -104,20 +106,64 @@ impl Usages {
         limits: &[Limit],
         now: Instant,
     ) -> Result<Option<Standing>, Refusal> {
-        let charged = self.0.with(
-            subject,
-            now,
-            || Usage { begun: now, windows: Vec::new() },
-            |usage| usage.charge(limits, now),
-        );
-        let full = Refusal { standing: None, wait: SWEEP_PERIOD, is_quota: false };
-        charged.unwrap_or(Err(full))
+        let charge = |usage: &mut Usage| usage.charge(limits, now);
+        self.0.with(subject, now, || Usage::begin(now), charge).unwrap_or(Err(FULL))
     }
 }
 
-/// What one subject has used.
+/// The same where some subjects are clients, who are strangers; the others are the operator's, and
+/// no stranger adds to them.
 #[derive(Debug)]
-struct Usage {
+pub struct Counts {
+    own: Usages,
+    clients: Clients<Usage>,
+}
+
+/// How many keys, consumers or locations are remembered.
+const OWN_LIMIT: usize = 1 << 21;
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { own: Usages::new(OWN_LIMIT), clients: Clients::default() }
+    }
+}
+
+impl Counts {
+    /// As [`Usages::charge`].
+    ///
+    /// # Errors
+    ///
+    /// Why the request may not come now.
+    pub fn charge(
+        &self,
+        subject: Subject,
+        limits: &[Limit],
+        now: Instant,
+    ) -> Result<Option<Standing>, Refusal> {
+        match subject {
+            Subject::Number(number) => self.own.charge(number, limits, now),
+            Subject::Client(client) => charge_client(&self.clients, client, limits, now),
+        }
+    }
+}
+
+/// Charges a client.
+pub(super) fn charge_client(
+    clients: &Clients<Usage>,
+    client: Client,
+    limits: &[Limit],
+    now: Instant,
+) -> Result<Option<Standing>, Refusal> {
+    let charge = |usage: &mut Usage| usage.charge(limits, now);
+    clients.with(client, now, || Usage::begin(now), charge).unwrap_or(Err(FULL))
+}
+
+/// There is no room to count a stranger.
+const FULL: Refusal = Refusal { standing: None, wait: SWEEP_PERIOD, is_quota: false };
+
+/// What one subject has used.
+#[derive(Clone, Debug)]
+pub(super) struct Usage {
     /// The times of the windows are counted from here.
     begun: Instant,
     windows: Vec<Window>,
@@ -131,6 +177,10 @@ impl State for Usage {
 }
 
 impl Usage {
+    fn begin(now: Instant) -> Self {
+        Self { begun: now, windows: Vec::new() }
+    }
+
     fn charge(&mut self, limits: &[Limit], now: Instant) -> Result<Option<Standing>, Refusal> {
         let now = self.since_begun(now);
         self.align(limits);

@@ -15,7 +15,7 @@ const INSTANTS: u32 = 128;
 /// [`INSTANTS`], and a block counts until a window after its last request. So there are never more
 /// in any window than the limit allows; up to 128 it is exact, and beyond at most one block, which
 /// is less than a part in 128, comes a little later than it could.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Window {
     pub(super) limit: Limit,
     /// How long it is.

@@ -13,16 +13,9 @@ use crate::config::types::Count;
 use crate::head::RequestHead;
 use crate::limit::rate::Rate;
 use crate::limit::subject::{By, Counting};
-use crate::limit::usage::{Limit, Usages};
+use crate::limit::usage::{Counts, Limit};
 use crate::plugin::{Built, Cx, Kind, Order, Plugin, Settings, Site};
 use crate::reply::{Cause, Reply};
-
-/// How many clients are remembered: each takes 200 bytes, and a kilobyte more if it sends many
-/// requests; that is 80 MiB at most.
-const CLIENTS_LIMIT: usize = 65_536;
-
-/// How many keys, consumers or locations: they are the operator's, and no stranger adds to them.
-const OWN_LIMIT: usize = 1 << 21;
 
 /// What the table of plugins says of it.
 pub const KIND: Kind = Kind {
@@ -54,7 +47,7 @@ struct RateLimitSettings {
 struct RateLimit {
     counting: Counting,
     limit: [Limit; 1],
-    usages: Arc<Usages>,
+    counts: Arc<Counts>,
 }
 
 impl Settings for RateLimitSettings {
@@ -71,7 +64,7 @@ impl Settings for RateLimitSettings {
         let plugin = RateLimit {
             counting: Counting::new(self.by, site.locations),
             limit,
-            usages: usages(self.by, limit, site.previous),
+            counts: counts(self.by, limit, site.previous),
         };
         let order = Order { needs_key: self.by.needs_key(), ..Order::default() };
         Ok(Built { order, ..Built::new(Arc::new(plugin)) })
@@ -79,12 +72,11 @@ impl Settings for RateLimitSettings {
 }
 
 /// Goes on counting where the plugin before had the same limit.
-fn usages(by: By, limit: [Limit; 1], previous: Option<&dyn Plugin>) -> Arc<Usages> {
+fn counts(by: By, limit: [Limit; 1], previous: Option<&dyn Plugin>) -> Arc<Counts> {
     let previous: Option<&dyn Any> = previous.map(|plugin| plugin as &dyn Any);
     let previous = previous.and_then(|plugin| plugin.downcast_ref::<RateLimit>());
     let same = previous.filter(|old| old.limit == limit && old.counting.by == by);
-    let room = if by == By::Client { CLIENTS_LIMIT } else { OWN_LIMIT };
-    same.map_or_else(|| Arc::new(Usages::new(room)), |old| Arc::clone(&old.usages))
+    same.map_or_else(Arc::default, |old| Arc::clone(&old.counts))
 }
 
 impl Plugin for RateLimit {
@@ -92,12 +84,13 @@ impl Plugin for RateLimit {
         let Some(subject) = self.counting.subject(cx) else {
             return ControlFlow::Break(Reply::closing(Cause::BadRequest));
         };
-        match self.usages.charge(subject, &self.limit, cx.now) {
+        let by = subject.by(self.counting.by);
+        match self.counts.charge(subject, &self.limit, cx.now) {
             Ok(standing) => {
-                standing.into_iter().for_each(|standing| cx.charged(self.counting.by, standing));
+                standing.into_iter().for_each(|standing| cx.charged(by, standing));
                 ControlFlow::Continue(())
             }
-            Err(refusal) => ControlFlow::Break(Reply::limited(self.counting.by, &refusal)),
+            Err(refusal) => ControlFlow::Break(Reply::limited(by, &refusal)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `rate-limit`: how many requests reach the origin, counted there, and what the others are told.
 
-use std::net::Ipv6Addr;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -196,25 +196,29 @@ fn two_keys_of_one_consumer_share_what_counts_by_consumer() {
 }
 
 #[test]
-fn preflights_without_a_key_count_as_one() {
+fn preflights_without_a_key_count_by_their_client() {
     let origin = Origin::echo();
-    let tables = format!(
-        "{KEY_AUTH}allow_preflight = true\n[plugins.rate-limit]\nrate = \"2/1h\"\nby = \"key\"\n"
-    );
-    let gate = Gate::on(&plugged(&origin, &["key-auth", "rate-limit"], &tables));
-    let preflight = |origin: &str| {
-        let request = format!(
-            "OPTIONS /x HTTP/1.1\r\nHost: a.test\r\nOrigin: {origin}\r\n\
-             Access-Control-Request-Method: GET\r\n\r\n"
+    for by in ["key", "consumer"] {
+        let tables = format!(
+            "{KEY_AUTH}allow_preflight = true\n\
+             [plugins.rate-limit]\nrate = \"2/1h\"\nby = \"{by}\"\n"
         );
-        gate.send(request).status
-    };
-    assert_eq!([preflight("https://a.test"), preflight("https://b.test")], [200, 200]);
-    assert_eq!(preflight("https://c.test"), 429);
-    assert_eq!(
-        gate.send(keyed("GET /x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K1\r\n\r\n")).status,
-        200
-    );
+        let config = plugged(&origin, &["key-auth", "rate-limit"], &tables);
+        let gate = Gate::with(&[("keygate.toml", &config), ("server.toml", TRUSTING)]);
+        let preflight = |client: &str, origin: &str| {
+            gate.send(format!(
+                "OPTIONS /x HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: {client}\r\n\
+                 Origin: {origin}\r\nAccess-Control-Request-Method: GET\r\n\r\n"
+            ))
+        };
+        check(&preflight("192.0.2.1", "https://a.test"), 200, "\"client\";r=1");
+        check(&preflight("192.0.2.1", "https://b.test"), 200, "\"client\";r=0");
+        check(&preflight("192.0.2.1", "https://c.test"), 429, "\"client\";r=0");
+        // Who has used up what one gets keeps out nobody else, and no key.
+        check(&preflight("192.0.2.2", "https://a.test"), 200, "\"client\";r=1");
+        let with_key = keyed("GET /x HTTP/1.1\r\nHost: a.test\r\nX-API-Key: K1\r\n\r\n");
+        assert_eq!(gate.send(with_key).status, 200);
+    }
 }
 
 #[test]
@@ -291,10 +295,12 @@ fn many_networks_take_little_memory_each() {
     assert_eq!(gate.send(from("192.0.2.1")).status, 429);
 }
 
-/// Twice as many networks as are remembered, through the plugin of a plan.
+/// As many networks as a provider's has, and more than are remembered, through the plugin of a
+/// plan.
 #[test]
-fn no_more_networks_than_are_remembered_pass_and_those_keep_their_limit() {
+fn who_comes_from_more_networks_than_are_remembered_keeps_nobody_else_out() {
     const NETWORKS: u32 = 131_072;
+    const PROVIDER: u32 = 0x2001_0db8;
     let folder = tempfile::tempdir().expect("there is room");
     let path = folder.path().join("keygate.toml");
     let config = "[upstreams.a]\naddrs = [\"127.0.0.1:1\"]\n[plugins.rate-limit]\n\
@@ -305,16 +311,23 @@ fn no_more_networks_than_are_remembered_pass_and_those_keep_their_limit() {
     let plan = plan::compile(&config, None).expect("it is right");
     let plugin = plan.plugin("rate-limit").expect("it is there");
     let start = Instant::now();
-    let passes = |network: &u32, at: Instant| {
-        let address = (0x2001_0db8_u128 << 96) | (u128::from(*network) << 64);
-        let client = Some(Ipv6Addr::from(address).into());
-        let mut cx = Cx::new(client, at, SystemTime::now());
+    let passes = |client: IpAddr, at: Instant| {
+        let mut cx = Cx::new(Some(client), at, SystemTime::now());
         plugin.request(&mut RequestHead::default(), &mut cx).is_continue()
     };
-    let passed: Vec<_> = (0..NETWORKS).filter(|network| passes(network, start)).collect();
-    assert!((62_000..=65_536).contains(&passed.len()), "{}", passed.len());
+    let v6 = |provider: u32, network: u32| {
+        let address = (u128::from(provider) << 96) | (u128::from(network) << 64);
+        IpAddr::V6(address.into())
+    };
+    let passed = (0..NETWORKS).filter(|network| passes(v6(PROVIDER, *network), start)).count();
+    // For the rest of them there are two networks of 48 bits.
+    assert_eq!(passed, 32_768 + 2);
+    for other in 1..=5000 {
+        assert!(passes(v6(PROVIDER + other, 0), start), "another provider's");
+        assert!(passes(IpAddr::V4((other << 8).into()), start), "one of IPv4");
+    }
     let later = start + Duration::from_secs(3599);
-    assert!(!(0..NETWORKS).any(|network| passes(&network, later)));
+    assert!(!(0..NETWORKS).any(|network| passes(v6(PROVIDER, network), later)));
     let free = start + Duration::from_secs(3601);
-    assert!((NETWORKS..NETWORKS + 1000).all(|network| passes(&network, free)));
+    assert!((NETWORKS..NETWORKS + 1000).all(|network| passes(v6(PROVIDER, network), free)));
 }
