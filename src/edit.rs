@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use http::header::CONNECTION;
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use toml::Spanned;
@@ -185,21 +184,7 @@ impl Edit {
         let is_new = |option: &[u8]| {
             self.new_names().any(|name| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
         };
-        let options = |value: &HeaderValue| -> Vec<Vec<u8>> {
-            value.as_bytes().split(|&b| b == b',').map(|o| o.trim_ascii().to_vec()).collect()
-        };
-        fields.retain(|name, value| {
-            if *name != CONNECTION || !options(value).iter().any(|option| is_new(option)) {
-                return true;
-            }
-            let mut left = options(value);
-            left.retain(|option| !is_new(option));
-            match HeaderValue::from_bytes(&left.join(&b", "[..])) {
-                Ok(left) => *value = left,
-                Err(_) => return false,
-            }
-            true
-        });
+        headers::keep_from_hop(fields, is_new);
     }
 }
 

@@ -78,6 +78,22 @@ fn is_idle(option: &[u8]) -> bool {
     IDLE_OPTIONS.iter().any(|idle| is_option(option, idle))
 }
 
+/// Takes the fields that must stay out of the lists in `Connection`, by which a client could have
+/// them removed.
+pub(crate) fn keep_from_hop(fields: &mut Fields, stays: impl Fn(&[u8]) -> bool) {
+    fields.retain(|name, value| {
+        if *name != CONNECTION || !members(value).any(&stays) {
+            return true;
+        }
+        let left: Vec<_> = members(value).filter(|member| !stays(member)).collect();
+        match HeaderValue::from_bytes(&left.join(&b", "[..])) {
+            Ok(left) => *value = left,
+            Err(_) => return false,
+        }
+        true
+    });
+}
+
 /// What `Connection` says most of the time; none of it names a field that is not gone anyway.
 const IDLE_OPTIONS: [&str; 5] = ["", "close", "keep-alive", "upgrade", "te"];
 
