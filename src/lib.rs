@@ -52,14 +52,17 @@ mod verdict;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::cli::Failure;
 use crate::observe::access_log::Writer;
 use crate::observe::metrics::{Gate, Metrics};
+use crate::observe::traces::{self, Exporter, Traces, Unsent};
 use crate::plan::connections::enough_for;
 use crate::plan::{ListenAddr, Plan};
 use crate::reload::{Outcome, Readers, Source, Target};
@@ -83,6 +86,7 @@ use crate::upstream::tend;
 pub fn run(
     plan: Plan,
     source: Source,
+    traces: Option<traces::Settings>,
     (mut passed, lost): (Passed, Arc<AtomicU64>),
     ready: impl FnOnce(&[ListenAddr]),
 ) -> Result<(), Failure> {
@@ -103,6 +107,7 @@ pub fn run(
     let spread = Spread::new(inboxes, plan.server.max_connections);
     let delays = Arc::<Delays>::default();
     let metrics = plan.admin.as_ref().map(|admin| Metrics::new(admin.counted_keys));
+    let (traces, unsent) = traces.map(Traces::new).unzip();
     let (plans, plan_receiver) = watch::channel(Arc::new(plan));
     let latest = plan_receiver.clone();
     let (stop, stop_receiver) = watch::channel(false);
@@ -120,6 +125,7 @@ pub fn run(
             delays: Arc::clone(&delays),
             here: here.clone(),
             metrics: metrics.clone(),
+            traces: traces.clone(),
         };
         workers.push(start(seed, &writer).map_err(cannot_start)?);
     }
@@ -127,24 +133,33 @@ pub fn run(
     let signals = runtime.block_on(async { Signals::new() }).map_err(cannot_start)?;
     if let Some(metrics) = metrics {
         let lost = [("access", writer.lost()), ("messages", lost)];
-        let gate = Gate { metrics, plans: plan_receiver, spread, reloads, lost };
+        let spans = traces.as_ref().map(Traces::counts);
+        let gate = Gate { metrics, plans: plan_receiver, spread, reloads, lost, spans };
         let state = admin::State { gate, stop: stop_receiver };
         runtime.block_on(async { admin.serve(state) }).map_err(cannot_start)?;
     }
-    for (address, tls) in addresses.iter().zip(secured) {
-        tracing::info!("listening on {address}{}", if tls { " with TLS" } else { "" });
-    }
-    for address in &admin_addresses {
-        tracing::info!("telling health and metrics at {address}");
-    }
+    drop(traces);
+    let exporter = runtime.block_on(async { unsent.map(Unsent::export) });
+    tell(addresses.iter().zip(secured), &admin_addresses);
     ready(&addresses);
     notify::ready();
     let target = Target { plans, outcome };
-    let ended = runtime.block_on(control((source, readers), (target, own), stop, signals, workers));
+    let threads = (workers, exporter);
+    let ended = runtime.block_on(control((source, readers), (target, own), stop, signals, threads));
     ended?;
     latest.borrow().note_used();
     writer.finish();
     Ok(())
+}
+
+/// Says where it listens, and where with TLS; and where it tells about itself.
+fn tell<'a>(listens: impl Iterator<Item = (&'a ListenAddr, bool)>, admin: &[ListenAddr]) {
+    for (address, tls) in listens {
+        tracing::info!("listening on {address}{}", if tls { " with TLS" } else { "" });
+    }
+    for address in admin {
+        tracing::info!("telling health and metrics at {address}");
+    }
 }
 
 fn cannot_listen((address, error): (ListenAddr, io::Error)) -> Failure {
@@ -154,6 +169,9 @@ fn cannot_listen((address, error): (ListenAddr, io::Error)) -> Failure {
 fn cannot_start(error: io::Error) -> Failure {
     Failure::runtime(format!("cannot start: {error}"))
 }
+
+/// How long the last spans may take, where requests in flight have taken all the time.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 
 struct Signals {
     reload: Signal,
@@ -191,9 +209,10 @@ async fn control(
     (target, own): (Target, Arc<[ListenAddr]>),
     stop: watch::Sender<bool>,
     signals: Signals,
-    workers: Vec<Thread>,
+    (workers, exporter): (Vec<Thread>, Option<Exporter>),
 ) -> Result<(), Failure> {
     let mut workers = Threads::watch(workers);
+    let plans = target.plans.subscribe();
     let tend = tend::run(target.plans.subscribe(), own);
     let Signals { reload: hangups, stop: mut stops } = signals;
     tokio::select! {
@@ -205,8 +224,18 @@ async fn control(
     notify::stopping();
     tracing::info!("stopping: answering what is in flight");
     stop.send_replace(true);
+    let by = Instant::now() + plans.borrow().server.shutdown_timeout;
     tokio::select! {
-        ended = workers.finish() => ended.map_err(Failure::runtime),
-        () = stops.recv() => Err(Failure::runtime("stopped at once, with requests in flight")),
+        ended = workers.finish() => ended.map_err(Failure::runtime)?,
+        () = stops.recv() => {
+            return Err(Failure::runtime("stopped at once, with requests in flight"));
+        }
     }
+    if let Some(exporter) = exporter {
+        tokio::select! {
+            () = exporter.finish(by.max(Instant::now() + LAST_SPANS)) => {}
+            () = stops.recv() => {}
+        }
+    }
+    Ok(())
 }

@@ -58,7 +58,7 @@ pub(crate) fn handle<'a>(
         request_id(worker, &head.headers, trusted),
         client.peer.value.clone(),
     );
-    record.traced(&head.headers);
+    record.traced(&mut head, &client.peer, trusted);
     match admit(client, &served, &mut head, &mut record) {
         Err(reply) if reply.pause.is_none() => {
             Outcome::Decided(answer(&reply, worker, &served, &mut head, &mut record))
@@ -84,6 +84,9 @@ fn wait<'a>(
     async move {
         let passed = match decided {
             Ok(ref admitted) => {
+                if let Some(span) = record.span() {
+                    span.correct(record.key.is_some(), &mut head.headers);
+                }
                 match forward::send(client, &served, &head, body, admitted, &mut record).await {
                     Ok((response, rest)) => {
                         Ok((pass(&served, &head, admitted, response, &mut record), rest))
@@ -219,8 +222,10 @@ pub(crate) fn refuse(client: &Client, refusal: Refusal) -> Answered {
     let asked = refusal.asked.map(|asked| *asked);
     let peer = client.peer.value.clone();
     let mut record = Record::begin(Rc::clone(worker), Rc::clone(&served), asked, request_id, peer);
+    let mut head = RequestHead::default();
+    record.traced(&mut head, &client.peer, false);
     let reply = Reply::closing(refusal.cause);
-    answer(&reply, worker, &served, &mut RequestHead::default(), &mut record)
+    answer(&reply, worker, &served, &mut head, &mut record)
 }
 
 /// The id that a trusted proxy sent, or a new one.

@@ -6,6 +6,7 @@ use super::Failure;
 use crate::config::options::Options;
 use crate::config::{self, Config, Environment};
 use crate::observe::log::{self, Log};
+use crate::observe::traces;
 use crate::plan::{self, ListenAddr, Plan};
 use crate::reload::Source;
 use crate::stack::wiping;
@@ -129,18 +130,22 @@ pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result
     // First, because loading may start a command for keys, which shall not get them.
     let passed = Sockets::receive().map_err(Failure::runtime)?;
     let plan = wiping(|| source.load()).map_err(Failure::configuration)?;
-    let log = Log::start(plan.log.format, log_level().as_deref())
+    // What it must hold to serve has been read already.
+    let environment = environment().unwrap_or_default();
+    let log = Log::start(plan.log.format, environment.value(log::LEVEL))
         .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
     for warning in &plan.warnings {
         tracing::warn!("{}", warning.to_string().trim_end());
     }
-    let ended = crate::run(plan, source, (passed, log.lost()), ready);
+    let (traces, warnings) = traces::read(&environment);
+    // Keys stand in it.
+    drop(environment);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let ended = crate::run(plan, source, traces, (passed, log.lost()), ready);
     log.finish();
     ended
-}
-
-fn log_level() -> Option<String> {
-    environment().ok()?.value(log::LEVEL).map(str::to_owned)
 }
 
 fn source_of_files(path: &Path) -> Source {

@@ -84,6 +84,9 @@ pub(crate) async fn send(
             .await?
         };
         connections += u32::from(!lease.is_reused());
+        if let Some(span) = record.span() {
+            span.asks(lease.own_host());
+        }
         {
             // In a block, so that the future does not hold it while the response is awaited.
             let host = headers::host_sent(&lease.upstream().host, lease.own_host(), passage.host);

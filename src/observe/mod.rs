@@ -7,4 +7,4 @@ pub(crate) mod record;
 pub(crate) mod request_id;
 pub(crate) mod seldom;
 pub(crate) mod sink;
-pub(crate) mod trace;
+pub mod traces;

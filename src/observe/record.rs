@@ -10,15 +10,17 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use super::access_log::Line;
 use super::metrics::Ended;
 use super::request_id::RequestId;
-use super::trace::{TRACEPARENT, TraceId};
+use super::traces::context::{TRACEPARENT, TraceId, TraceParent};
+use super::traces::message::{Asked, Over};
+use super::traces::span::{Coming, Span};
 use crate::decide::Witness;
-use crate::fields::Fields;
 use crate::head::RequestHead;
 use crate::limit::places::Place;
 use crate::pipeline::Processing;
 use crate::plan::Destination;
 use crate::plugin::{Authenticated, Cx, Names};
 use crate::reply::Code;
+use crate::server::client::Peer;
 use crate::server::worker::{Served, Worker};
 
 /// The status of a request whose client left before it was answered, as nginx writes it.
@@ -51,6 +53,8 @@ pub(crate) struct Record {
     pub(crate) places: Vec<Place>,
     /// The trace that it is part of, where that is told.
     trace: Option<TraceId>,
+    /// Its spans, where requests are traced.
+    span: Option<Box<Span>>,
     bytes: u64,
 }
 
@@ -79,17 +83,27 @@ impl Record {
             processing: None,
             places: Vec::new(),
             trace: None,
+            span: None,
             bytes: 0,
         }
     }
 
-    /// Notes which trace the request is part of. What may be a credential is none of the log's.
-    pub(crate) fn traced(&mut self, headers: &Fields) {
-        if self.worker.access_log.tells_traces()
-            && !self.served.plan.credential_headers.contains(&TRACEPARENT)
-        {
-            self.trace = TraceId::of(headers);
+    /// Begins the span of the request, where requests are traced; elsewhere notes which trace it is
+    /// part of. What may be a credential is none of the log's.
+    pub(crate) fn traced(&mut self, head: &mut RequestHead, peer: &Peer, trusted: bool) {
+        let credentials = &self.served.plan.credential_headers;
+        if let Some(tracer) = &self.worker.tracer {
+            let span = tracer.begin(head, &Coming { peer, trusted, credentials });
+            self.trace = Some(span.trace);
+            self.span = Some(span);
+        } else if self.worker.access_log.tells_traces() && !credentials.contains(&TRACEPARENT) {
+            self.trace = TraceParent::of(&head.headers).map(|said| said.trace);
         }
+    }
+
+    /// Its spans, where requests are traced.
+    pub(crate) fn span(&self) -> Option<&Span> {
+        self.span.as_deref()
     }
 
     /// When the request's head was complete.
@@ -162,22 +176,48 @@ impl Drop for Record {
                 key: self.key.zip(names),
             });
         }
-        self.worker.access_log.write(
-            self.worker.clock.wall_at(ended),
-            &Line {
-                client: self.client.as_ref(),
-                request: self.request.as_ref(),
-                masked: &self.served.plan.credential_names,
-                status,
-                bytes: self.bytes,
-                keygate: whole.saturating_sub(upstream.unwrap_or_default()),
-                upstream,
-                location: self.location.map(|index| &*self.served.plan.locations[index].name),
-                consumer: names.map(|names| names.consumer),
-                key_id: names.map(|names| names.id),
-                request_id: self.request_id.as_bytes(),
-                trace_id: self.trace.as_ref().map(TraceId::as_str),
-            },
-        );
+        let line = Line {
+            client: self.client.as_ref(),
+            request: self.request.as_ref(),
+            masked: &self.served.plan.credential_names,
+            status,
+            bytes: self.bytes,
+            keygate: whole.saturating_sub(upstream.unwrap_or_default()),
+            upstream,
+            location: self.location.map(|index| &*self.served.plan.locations[index].name),
+            consumer: names.map(|names| names.consumer),
+            key_id: names.map(|names| names.id),
+            request_id: self.request_id.as_bytes(),
+            trace_id: self.trace.as_ref().map(TraceId::as_str),
+        };
+        self.worker.access_log.write(self.worker.clock.wall_at(ended), &line);
+        self.traces_end(&line, ended);
+    }
+}
+
+impl Record {
+    /// Records the spans, where requests are traced.
+    fn traces_end(&self, line: &Line<'_>, now: Instant) {
+        let (Some(tracer), Some(span)) = (&self.worker.tracer, &self.span) else { return };
+        let ended = self.worker.clock.wall_at(now);
+        // The clock knows only what was of late, and a request may have lasted for hours.
+        let wall_at = |instant: Instant| ended - now.saturating_duration_since(instant);
+        let plan = &self.served.plan;
+        let leads_to = self.location.map(|index| &plan.locations[index].leads_to);
+        let upstream = match (leads_to, self.sent) {
+            (Some(Destination::Upstream(index)), Some(sent)) => Some(Asked {
+                name: &plan.upstreams[*index].name,
+                time: (wall_at(sent), self.answered.map_or(ended, wall_at)),
+            }),
+            _ => None,
+        };
+        let over = Over {
+            line,
+            result: self.result,
+            is_answered: self.status.is_some(),
+            time: (wall_at(self.begun), ended),
+            upstream,
+        };
+        tracer.ended(span, &over, self.key.is_some(), now);
     }
 }

@@ -25,14 +25,19 @@ const DIGITS: [[u8; 2]; 256] = {
     digits
 };
 
+/// Bits in hexadecimal, the lowest first.
+pub(super) fn digits(bits: u128) -> [u8; 32] {
+    let mut digits = [0; 32];
+    for (two, byte) in digits.as_chunks_mut().0.iter_mut().zip(bits.to_le_bytes()) {
+        *two = DIGITS[usize::from(byte)];
+    }
+    digits
+}
+
 impl RequestId {
     /// A new name, from random bits.
     pub(crate) fn new(bits: u128) -> Self {
-        let mut digits = [0; 32];
-        for (two, byte) in digits.as_chunks_mut().0.iter_mut().zip(bits.to_le_bytes()) {
-            *two = DIGITS[usize::from(byte)];
-        }
-        Self::New(digits)
+        Self::New(digits(bits))
     }
 
     /// The name that a trusted proxy sent with a request.

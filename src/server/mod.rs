@@ -34,6 +34,7 @@ use self::threads::Thread;
 use self::worker::{Delays, Worker};
 use crate::observe::access_log::Writer;
 use crate::observe::metrics::Metrics;
+use crate::observe::traces::Traces;
 use crate::plan::Plan;
 use crate::socket::Registered;
 use crate::timers::Timers;
@@ -66,6 +67,8 @@ pub(crate) struct Seed {
     pub(crate) here: Here,
     /// What requests are counted by, if anybody can ask.
     pub(crate) metrics: Option<Arc<Metrics>>,
+    /// Where their spans go, if they are traced.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// Starts a worker's thread.
@@ -81,7 +84,8 @@ pub(crate) fn start(seed: Seed, writer: &Writer) -> io::Result<Thread> {
         let plan = Arc::clone(&seed.plans.borrow());
         let meter = seed.metrics.as_ref().map(|metrics| metrics.meter());
         let (delays, here) = (Arc::clone(&seed.delays), seed.here.clone());
-        let worker = Worker::new(plan, access_log, delays, here, meter);
+        let tracer = seed.traces.as_ref().map(Traces::tracer);
+        let worker = Worker::new(plan, (access_log, tracer), delays, here, meter);
         runtime.block_on(work(worker, seed))
     })
 }

@@ -76,6 +76,7 @@ fn run(plan: Plan) -> Running {
         delays: Arc::<Delays>::default(),
         here: Here { own: addresses.as_slice().into(), timers },
         metrics: None,
+        traces: None,
     };
     let writer = Writer::start(std::io::sink()).expect("a thread");
     let thread = start(seed, &writer).expect("a thread");

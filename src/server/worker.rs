@@ -15,6 +15,7 @@ use crate::http1::stock::Stock;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Meter, Tally};
 use crate::observe::request_id::RequestId;
+use crate::observe::traces::tracer::Tracer;
 use crate::plan::Plan;
 use crate::socket::is_out_of_descriptors;
 use crate::upstream::lease::Lease;
@@ -123,6 +124,8 @@ pub(crate) struct Worker {
     pub(crate) clock: Rc<Clock>,
     /// Its lines of the access log.
     pub(crate) access_log: AccessLog,
+    /// What records its requests, where they are traced.
+    pub(crate) tracer: Option<Tracer>,
     /// The count of delayed answers, shared by all workers.
     pub(crate) delays: Arc<Delays>,
     /// What counts its requests, if anybody can ask.
@@ -150,7 +153,7 @@ impl Worker {
     /// A worker that serves a plan.
     pub(crate) fn new(
         plan: Arc<Plan>,
-        access_log: AccessLog,
+        (access_log, tracer): (AccessLog, Option<Tracer>),
         delays: Arc<Delays>,
         here: Here,
         meter: Option<Meter>,
@@ -159,6 +162,7 @@ impl Worker {
         Rc::new(Self {
             clock: Clock::new(),
             access_log,
+            tracer,
             delays,
             handshakes: Handshakes::default(),
             grants: Rc::default(),
@@ -210,6 +214,9 @@ impl Worker {
     /// What has to be done now and then; says whether there will be more to do.
     pub(crate) fn tick(&self) -> bool {
         self.access_log.flush();
+        if let Some(tracer) = &self.tracer {
+            tracer.flush();
+        }
         self.ticks.set(self.ticks.get().wrapping_add(1));
         let served = self.served();
         if self.ticks.get().is_multiple_of(TICKS_PER_SWEEP) {

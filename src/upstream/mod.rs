@@ -7,6 +7,7 @@ pub(crate) mod connect;
 pub(crate) mod connection;
 mod dial;
 pub(crate) mod endpoint;
+pub(crate) mod errand;
 pub(crate) mod h2;
 pub(crate) mod head;
 pub(crate) mod health;
@@ -14,7 +15,7 @@ pub(crate) mod lease;
 pub(crate) mod limit;
 pub(crate) mod live;
 pub(crate) mod pool;
-mod resolve;
+pub(crate) mod resolve;
 pub(crate) mod tend;
 #[cfg(test)]
 mod tests;

@@ -41,13 +41,13 @@ pub(super) async fn follow(upstream: Arc<Upstream>, index: usize) {
 }
 
 /// A time near this one: gates that were started together must not ask together for ever.
-pub(super) fn jittered(interval: Duration) -> Duration {
+pub(crate) fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 
 /// Asks the system, on a thread of its own: it may take as long as it likes, nobody waits for it at
 /// a stop, and where no thread can be started that is one failure more.
-async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(crate) async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let (done, answer) = oneshot::channel();
     let host = host.to_owned();
     thread::Builder::new().name("resolver".into()).spawn(move || {

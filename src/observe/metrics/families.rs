@@ -53,6 +53,7 @@ impl Gate {
         keys(&mut page, &plan);
         self.connections(&mut page);
         self.configuration(&mut page);
+        self.spans(&mut page);
         process::write(&mut page);
         page.finish()
     }
@@ -85,6 +86,21 @@ impl Gate {
             page.counter("keygate_log_lines_dropped", "Lines of logs that were lost.");
         for (log, lost) in &self.lost {
             samples.sample(&[("log", log)], lost.load(Ordering::Relaxed));
+        }
+    }
+
+    fn spans(&self, page: &mut Page) {
+        let Some(counts) = &self.spans else { return };
+        let help = "Spans of traces, by what became of them: taken by the collector, or not; lost \
+                    because too many waited; or left out, because too many strangers were refused.";
+        let mut samples = page.counter("keygate_trace_spans", help);
+        for (result, count) in [
+            ("exported", &counts.exported),
+            ("failed", &counts.failed),
+            ("dropped", &counts.dropped),
+            ("limited", &counts.limited),
+        ] {
+            samples.sample(&[("result", result)], count.load(Ordering::Relaxed));
         }
     }
 

@@ -3,26 +3,26 @@
 
 use http::{Method, StatusCode};
 
-/// What any other method and any other status is called (OpenTelemetry, "HTTP metrics").
-pub(super) const OTHER: &str = "_OTHER";
-
 /// The methods that are called by their names (RFC 9110, section 9.3, and RFC 5789).
 const METHODS: [&str; 10] =
-    [OTHER, "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"];
+    [Answer::OTHER, "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"];
 
 /// The status of a request whose client left before it was answered.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// A request's method and the status that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     method: u8,
     status: u16,
 }
 
 impl Answer {
+    /// What any other method and any other status is called (OpenTelemetry, "HTTP metrics").
+    pub(crate) const OTHER: &str = "_OTHER";
+
     /// Of a request whose method was read, or not.
-    pub(super) fn new(method: Option<&Method>, status: StatusCode) -> Self {
+    pub(crate) fn new(method: Option<&Method>, status: StatusCode) -> Self {
         let method = match method {
             None => 0,
             Some(&Method::GET) => 1,
@@ -42,14 +42,14 @@ impl Answer {
     }
 
     /// The method, as a label.
-    pub(super) fn method(self) -> &'static str {
+    pub(crate) fn method(self) -> &'static str {
         METHODS[usize::from(self.method)]
     }
 
     /// The status, as a label.
     pub(super) fn status(self) -> String {
         match self.status {
-            0 => OTHER.to_owned(),
+            0 => Self::OTHER.to_owned(),
             status => status.to_string(),
         }
     }
@@ -58,6 +58,8 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OTHER: &str = Answer::OTHER;
 
     #[track_caller]
     fn check(method: &str, status: u16, expected: (&str, &str)) {

@@ -17,11 +17,13 @@ use tokio::sync::watch;
 
 use self::keys::KeySeries;
 use self::tally::WorkerCells;
+use crate::observe::traces::tracer::Counts;
 use crate::plan::Plan;
 use crate::reload::Outcome;
 use crate::server::spread::Spread;
 
 pub(crate) use self::exposition::Format;
+pub(crate) use self::labels::Answer;
 pub(crate) use self::tally::{Ended, Meter, Tally};
 
 /// What all workers have counted.
@@ -61,4 +63,6 @@ pub(crate) struct Gate {
     pub(crate) reloads: watch::Receiver<Outcome>,
     /// How many lines of each log were lost, by its name.
     pub(crate) lost: [(&'static str, Arc<AtomicU64>); 2],
+    /// What has become of spans, where requests are traced.
+    pub(crate) spans: Option<Arc<Counts>>,
 }
