@@ -67,6 +67,7 @@ mod systemd;
 mod tidy;
 mod timeouts;
 mod tls;
+mod traces;
 mod trailers;
 mod unread;
 mod unreadable;

@@ -172,14 +172,26 @@ pub(crate) fn keys_file(count: usize) -> String {
 /// A gate that asks for keys of a file.
 #[track_caller]
 pub(crate) fn with_keys_file(origin: &Origin, keys: &str, admin: &str) -> Gate {
+    with_keys_file_and(origin, keys, admin, &[])
+}
+
+/// The same with these variables.
+#[track_caller]
+pub(crate) fn with_keys_file_and(
+    origin: &Origin,
+    keys: &str,
+    admin: &str,
+    env: &[(&str, &str)],
+) -> Gate {
     let plugin = "max_connections = 100\n[plugins.key-auth]\nheader = \"X-API-Key\"\nkeys_file = \"keys.toml\"\n\
                   hide_credentials = true\n[locations.all]\npath = \"/\"\nupstream = \"rec\"\n\
                   plugins = [\"key-auth\"]\n";
-    Gate::with(&[
-        ("keygate.toml", &(upstream(origin) + plugin + admin)),
+    let files = [
+        ("keygate.toml", &*(upstream(origin) + plugin + admin)),
         ("keys.toml", keys),
         ("server.toml", "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n"),
-    ])
+    ];
+    Gate::launch(&files, &["--config", "config"], env)
 }
 
 fn of_key(id: &str, consumer: &str) -> String {
@@ -467,7 +479,8 @@ fn told_by(scrape: &str) -> BTreeSet<Metric> {
 fn the_page_lists_every_metric_with_its_labels() {
     let origin = Origin::echo();
     let keys = keys_file(1).replace("consumer", "expires = 2099-01-01T00:00:00Z\nconsumer");
-    let gate = with_keys_file(&origin, &keys, ADMIN);
+    let more = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")];
+    let gate = with_keys_file_and(&origin, &keys, ADMIN, &more);
     assert_eq!(gate.send(get("/x", "X-API-Key: K1\r\n")).status, 200);
     gate.wait_for_metric(&decided("all", "allowed"), 1.0);
     assert_eq!(described(), told_by(&gate.metrics().0), "on the page (left), told (right)");

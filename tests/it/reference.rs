@@ -14,6 +14,7 @@ use keygate::plugin::{Cx, KINDS};
 use keygate::reply::{Asked, Cause, ErrorStyle, Format, Reply};
 
 use crate::support::{Gate, Origin, run};
+use crate::tidy::{files_below, read, with_extension};
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md"));
 
@@ -264,6 +265,21 @@ fn said_default(option: &clap::Arg) -> Option<String> {
     let (_, default) = help.split_once("[default: ")?;
     let default = default.trim_end_matches(']');
     (!default.contains(' ')).then(|| default.to_owned())
+}
+
+#[test]
+fn every_variable_about_traces_is_on_the_page() {
+    let files = with_extension(files_below("src/observe/traces"), "rs");
+    let shipped = files.iter().map(|path| read(path));
+    let shipped: String = shipped
+        .map(|text| text.split("#[cfg(test)]").next().unwrap_or_default().to_owned())
+        .collect();
+    let known = shipped.split('"').filter(|text| text.starts_with("OTEL_"));
+    let known: BTreeSet<_> = known.map(str::to_owned).collect();
+    let told = rows("## Traces").into_iter();
+    let told =
+        told.flat_map(|row| plain(&row[0]).split(", ").map(str::to_owned).collect::<Vec<_>>());
+    assert_eq!(told.collect::<BTreeSet<_>>(), known, "on the page (left), in the code (right)");
 }
 
 /// Every cause; a new one does not compile until it stands here.

@@ -33,6 +33,7 @@ pub(crate) fn command_under(
     let configures = |name: &str| {
         name.starts_with("KEYGATE_")
             || name.starts_with("API_KEY")
+            || name.starts_with("OTEL_")
             || matches!(name, "ENVIRONMENT" | "NO_COLOR" | "COLUMNS")
     };
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(configures)) {

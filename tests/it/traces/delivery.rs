@@ -1,0 +1,271 @@
+//! How spans come to the collector, whatever it does, and that nobody waits for that.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::collector::{Collector, gate};
+use super::get;
+use crate::support::admin::ADMIN;
+use crate::support::reference::reference;
+use crate::support::tls::{Authority, Ending, before, shows};
+use crate::support::{DEADLINE, Exchange, Gate, Origin, Signal, wait_until};
+
+/// The reference configuration, which tells about itself.
+fn told(origin: &Origin) -> String {
+    reference(origin) + ADMIN
+}
+
+/// How many spans have come to this.
+fn count(gate: &Gate, result: &str) -> u64 {
+    let series = format!("keygate_trace_spans_total{{result=\"{result}\"}}");
+    gate.metrics().value(&series).expect("it is there") as u64
+}
+
+#[track_caller]
+fn wait_for(gate: &Gate, result: &str, wanted: u64) {
+    wait_until(&format!("{wanted} are {result}"), || count(gate, result) == wanted);
+}
+
+fn ask(gate: &Gate) {
+    assert_eq!(gate.send(get("/public/x", "")).status, 200);
+}
+
+/// How often something is logged.
+fn said(gate: &Gate, what: &str) -> usize {
+    gate.stderr.lines().iter().filter(|line| line.contains(what)).count()
+}
+
+#[test]
+fn one_connection_carries_what_comes() {
+    let (origin, collector) = (Origin::echo(), Collector::taking());
+    let gate = collector.gate(&told(&origin));
+    for asked in 1..=3 {
+        ask(&gate);
+        wait_for(&gate, "exported", 2 * asked);
+    }
+    assert_eq!((collector.origin().connections(), collector.requests().len()), (1, 3));
+    let head = collector.origin().last().head;
+    assert_eq!(head.second_word(), "/v1/traces");
+    assert_eq!(head.value("content-type"), Some("application/x-protobuf"));
+    assert_eq!(collector.spans(6).len(), 6);
+}
+
+#[test]
+fn no_request_to_the_collector_has_more_than_it_may() {
+    let (origin, collector) = (Origin::echo(), Collector::taking());
+    let gate = collector.gate_with(&told(&origin), &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")]);
+    let mut client = gate.client();
+    for _ in 0..50 {
+        assert_eq!(client.send(get("/public/x", "")).response().status, 200);
+    }
+    wait_for(&gate, "exported", 100);
+    let sizes = super::collector::decode(&collector.requests());
+    let sizes: Vec<_> =
+        sizes.iter().map(|request| request["spans"].as_array().map_or(0, Vec::len)).collect();
+    assert!(sizes.iter().all(|&size| size <= 10), "{sizes:?}");
+    assert_eq!(sizes.iter().sum::<usize>(), 100);
+}
+
+#[test]
+fn a_collector_that_is_not_there_is_told_once_and_comes_back() {
+    let address = Origin::echo().address.to_string();
+    let origin = Origin::echo();
+    let gate = gate(&told(&origin), &format!("http://{address}"), &[]);
+    ask(&gate);
+    let trouble = "the collector of traces does not take spans";
+    gate.stderr.wait_for("the trouble", |line| line.contains(trouble));
+    let collector = Collector::on(&address, |exchange| exchange.reply(200, b""));
+    // What was recorded meanwhile has waited.
+    let spans = collector.spans(2);
+    assert_eq!(spans.len(), 2);
+    wait_for(&gate, "exported", 2);
+    gate.stderr.wait_for("the end of it", |line| line.contains("takes spans again"));
+    assert_eq!((said(&gate, trouble), count(&gate, "failed")), (1, 0));
+}
+
+/// A collector that answers so the first time, and takes what it is sent then.
+fn at_first(answer: &'static str) -> Collector {
+    Collector::scripted(move |exchange: &mut Exchange| match exchange.number {
+        1 => exchange.write(answer),
+        _ => exchange.reply(200, b""),
+    })
+}
+
+#[test]
+fn what_was_refused_for_now_is_sent_again_when_the_collector_says() {
+    for (answer, least) in [
+        ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 900),
+        ("HTTP/1.1 503 Busy\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n", 2_000),
+        ("HTTP/1.1 429 Slowly\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n", 0),
+        ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", 900),
+        ("HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n", 900),
+    ] {
+        let (origin, collector) = (Origin::echo(), at_first(answer));
+        let gate = collector.gate(&told(&origin));
+        ask(&gate);
+        collector.origin().wait_for(1);
+        let first = Instant::now();
+        collector.origin().wait_for(2);
+        // The first was seen a moment after it came.
+        let between = first.elapsed() + Duration::from_millis(100);
+        assert!(between >= Duration::from_millis(least), "{answer}: {between:?}");
+        wait_for(&gate, "exported", 2);
+        let requests = collector.requests();
+        assert_eq!(requests[0].body, requests[1].body);
+        assert_eq!(count(&gate, "failed"), 0);
+    }
+}
+
+#[test]
+fn what_was_refused_for_good_is_not_sent_again() {
+    for answer in [
+        "HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 308 Elsewhere\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let (origin, collector) = (Origin::echo(), at_first(answer));
+        let gate = collector.gate(&told(&origin));
+        ask(&gate);
+        wait_for(&gate, "failed", 2);
+        ask(&gate);
+        wait_for(&gate, "exported", 2);
+        assert_eq!(collector.requests().len(), 2, "{answer}");
+    }
+}
+
+#[test]
+fn what_a_collector_takes_in_part_is_counted_so() {
+    // `partial_success { rejected_spans: 1 }`.
+    let collector = Collector::scripted(|exchange| exchange.reply(200, b"\x0a\x02\x08\x01"));
+    let origin = Origin::echo();
+    let gate = collector.gate(&told(&origin));
+    ask(&gate);
+    wait_for(&gate, "exported", 1);
+    assert_eq!(count(&gate, "failed"), 1);
+    gate.stderr.wait_for("that", |line| line.contains("has not taken all spans"));
+}
+
+/// A collector that reads a request, and answers it when it is told to.
+fn stuck() -> (Collector, Signal) {
+    let go = Signal::new();
+    let told = go.clone();
+    let collector = Collector::scripted(move |exchange| {
+        let _ = told.given_within(4 * DEADLINE);
+        exchange.reply(200, b"");
+    });
+    (collector, go)
+}
+
+#[test]
+fn a_collector_that_does_not_answer_holds_up_nobody_and_costs_no_more_than_the_queue() {
+    const ASKED: u64 = 200;
+    let origin = Origin::echo();
+    let (collector, go) = stuck();
+    let small = [("OTEL_BSP_MAX_QUEUE_SIZE", "20"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")];
+    let more = [&small[..], &[("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")]].concat();
+    let gate = collector.gate_with(&told(&origin), &more);
+    let mut client = gate.client();
+    for _ in 0..ASKED {
+        assert_eq!(client.send(get("/public/x", "")).response().status, 200);
+    }
+    collector.origin().wait_for(1);
+    // At most 20 are in the queue, or on their way.
+    wait_until("the others are dropped", || count(&gate, "dropped") >= 2 * ASKED - 20);
+    assert_eq!(count(&gate, "exported") + count(&gate, "failed"), 0);
+    (0..100).for_each(|_| go.give());
+    wait_until("what has waited is sent", || {
+        count(&gate, "exported") + count(&gate, "dropped") == 2 * ASKED
+    });
+    // There is room again.
+    let before = count(&gate, "exported");
+    ask(&gate);
+    wait_for(&gate, "exported", before + 2);
+}
+
+#[test]
+fn a_collector_that_takes_too_long_is_asked_again() {
+    let origin = Origin::echo();
+    let go = Signal::new();
+    let step = go.clone();
+    let collector = Collector::scripted(move |exchange| {
+        if step.given_within(Duration::from_millis(1)) {
+            return exchange.reply(200, b"");
+        }
+        // The connection of an attempt that is given up ends.
+        assert!(exchange.ends_within(DEADLINE));
+        step.give();
+        exchange.close();
+    });
+    let gate = collector.gate_with(&told(&origin), &[("OTEL_EXPORTER_OTLP_TIMEOUT", "200")]);
+    ask(&gate);
+    wait_for(&gate, "exported", 2);
+    gate.stderr.wait_for("the trouble", |line| line.contains("does not answer in time"));
+    assert_eq!(collector.origin().connections(), 2);
+}
+
+/// Spans wait for an hour, unless the gate ends.
+const PATIENT: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "3600000");
+
+#[test]
+fn what_is_left_is_sent_at_the_end() {
+    let (origin, collector) = (Origin::echo(), Collector::taking());
+    let gate = collector.gate_with(&reference(&origin), &[PATIENT]);
+    for _ in 0..3 {
+        ask(&gate);
+    }
+    assert_eq!(collector.origin().count(), 0);
+    gate.signal("TERM");
+    let ended = gate.ends_within(DEADLINE);
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "{}", gate.stderr.text());
+    assert_eq!(collector.spans(6).len(), 6);
+}
+
+#[test]
+fn a_collector_that_takes_nothing_does_not_hold_up_the_end() {
+    let origin = Origin::echo();
+    let (stuck, _go) = stuck();
+    let refusing = Collector::scripted(|exchange| {
+        exchange.write("HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n");
+    });
+    let server = "[server]\nlisten = \"127.0.0.1:0\"\nshutdown_timeout = \"2s\"\n";
+    let config = reference(&origin) + server;
+    for (collector, more) in [
+        (&stuck, [PATIENT]),
+        (&refusing, [PATIENT]),
+        (&refusing, [("OTEL_BSP_SCHEDULE_DELAY", "1")]),
+    ] {
+        let gate = collector.gate_with(&config, &more);
+        ask(&gate);
+        if more != [PATIENT] {
+            collector.origin().wait_for(2);
+        }
+        gate.signal("TERM");
+        let ended = gate.ends_within(Duration::from_secs(8));
+        assert_eq!(ended.and_then(|status| status.code()), Some(0), "{}", gate.stderr.text());
+    }
+}
+
+#[test]
+fn spans_go_over_tls_to_a_collector_that_is_believed_alone() {
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let path = folder.path().join("ca.pem");
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    fs::write(&path, authority.pem()).expect("the folder can be written");
+    let path = path.to_string_lossy().into_owned();
+    for (issuer, is_believed) in [(&authority, true), (&stranger, false)] {
+        let (origin, collector) = (Origin::echo(), Collector::taking());
+        let config = shows(&issuer.issue(&["localhost"]));
+        let address = before(collector.origin(), config, Ending::Proper);
+        let url = format!("https://localhost:{}", address.port());
+        let gate = gate(&told(&origin), &url, &[("OTEL_EXPORTER_OTLP_CERTIFICATE", &path)]);
+        ask(&gate);
+        if is_believed {
+            assert_eq!(collector.spans(2).len(), 2);
+        } else {
+            gate.stderr.wait_for("why", |line| line.contains("invalid peer certificate"));
+            assert_eq!(collector.origin().connections(), 0);
+        }
+    }
+}
