@@ -141,7 +141,7 @@ impl Compiler<'_> {
             previous,
             folder: self.config.sources.folder(&table.origin),
             locations: &self.locations,
-            problems: Vec::new(),
+            ..Site::default()
         };
         let built = settings.build(&mut site);
         self.findings.add(site.problems);

@@ -39,6 +39,7 @@ use crate::verdict::Asker;
 
 pub use self::compile::compile;
 pub use self::listen::{ListenAddr, ListenOn};
+pub use self::renew::Renewed;
 
 /// A compiled configuration. `compile` is the only way to one, for start, `check` and reload.
 #[derive(Clone)]

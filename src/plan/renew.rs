@@ -8,6 +8,17 @@ use super::Plan;
 use crate::config::problem::{Problem, Severity};
 use crate::plugin::{Plugin, Site};
 
+/// What came of reading the keys again.
+pub struct Renewed {
+    /// The plan with what was read; none if it is as before.
+    pub plan: Option<Plan>,
+    /// Whether there are keys in it that were read. Where a command has failed the plan differs
+    /// only in when it is asked again.
+    pub has_news: bool,
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+}
+
 impl Plan {
     /// The files beside the configuration that this plan was made from.
     pub fn files(&self) -> Vec<PathBuf> {
@@ -27,6 +38,11 @@ impl Plan {
         self.plugins.iter().for_each(|named| named.plugin.ask());
     }
 
+    /// Whether keys that no file holds are older than they should be.
+    pub fn is_stale(&self) -> bool {
+        self.plugins.iter().any(|named| named.plugin.is_stale())
+    }
+
     /// When keys are to be asked for that no file holds.
     pub fn due(&self) -> Option<Instant> {
         self.plugins.iter().filter_map(|named| named.plugin.due()).min()
@@ -37,11 +53,11 @@ impl Plan {
         self.plugins.iter().for_each(|named| named.plugin.note_used());
     }
 
-    /// The same plan with the keys that its files hold now, where they have changed, and everything
-    /// that is wrong with them. Keys that are wrong leave the old ones.
-    pub fn renewed(&self) -> (Option<Self>, Vec<Problem>) {
+    /// The same plan with the keys that are there now, where they have changed. Keys that are wrong
+    /// leave the old ones.
+    pub fn renewed(&self) -> Renewed {
         let locations: Vec<_> = self.locations.iter().map(|location| &*location.name).collect();
-        let mut problems = Vec::new();
+        let (mut problems, mut has_news) = (Vec::new(), false);
         let mut plan = None;
         for named in &self.plugins {
             let mut site = Site { locations: &locations, ..Site::default() };
@@ -49,13 +65,14 @@ impl Plan {
                 plan.get_or_insert_with(|| self.clone()).replace(&named.plugin, &plugin);
             }
             problems.extend(site.problems);
+            has_news |= site.has_news;
         }
         let is_error = |problem: &Problem| problem.severity == Severity::Error;
         let (problems, warnings) = problems.into_iter().partition(is_error);
         if let Some(plan) = &mut plan {
             plan.warnings = warnings;
         }
-        (plan, problems)
+        Renewed { plan, has_news, problems }
     }
 
     fn replace(&mut self, old: &Arc<dyn Plugin>, new: &Arc<dyn Plugin>) {

@@ -74,6 +74,11 @@ pub trait Plugin: Any + Send + Sync {
         None
     }
 
+    /// Whether what is in no file is older than it should be, because asking for it has failed.
+    fn is_stale(&self) -> bool {
+        false
+    }
+
     /// The same plugin with what those files hold now; none if that is what it has, or is wrong.
     fn renewed(&self, _site: &mut Site<'_>) -> Option<Arc<dyn Plugin>> {
         None
@@ -224,6 +229,8 @@ pub struct Site<'a> {
     /// What is wrong or doubtful in files that the plugin reads beside the configuration. An error
     /// among them refuses the plan.
     pub problems: Vec<Problem>,
+    /// Whether something was read anew by [`Plugin::renewed`].
+    pub has_news: bool,
 }
 
 /// A plugin that is ready to serve, and what the plan must know about it.

@@ -20,7 +20,7 @@ pub(crate) use self::outcome::{Outcome, Target};
 use self::reader::Reader;
 pub(crate) use self::reader::Readers;
 use self::watch::Watch;
-use crate::plan::Plan;
+use crate::plan::{Plan, Renewed};
 use crate::systemd::notify;
 
 /// Makes a plan; it is given the one that serves now.
@@ -168,9 +168,10 @@ enum Wanted {
 }
 
 /// What came of a reload.
-#[derive(Default)]
 struct Reloaded {
     plan: Option<Plan>,
+    /// Whether there is something in it that was read.
+    has_news: bool,
     /// Everything that is wrong.
     problems: Option<String>,
 }
@@ -178,7 +179,8 @@ struct Reloaded {
 /// Loads a plan and lets it serve from the next request on, and notes what came of it.
 async fn reload(load: &Arc<Load>, reader: &Reader, to: &Target, wanted: Wanted) {
     let whole = swap(load, reader, &to.plans, wanted).await;
-    to.outcome.send_modify(|outcome| outcome.note(wanted, whole));
+    let stale = to.plans.borrow().is_stale();
+    to.outcome.send_modify(|outcome| outcome.note(wanted, whole, stale));
 }
 
 /// Lets a plan serve, or logs why not; says whether nothing was wrong.
@@ -198,7 +200,7 @@ async fn swap(
             Wanted::News => renewed(&current),
         }
     });
-    let Some(Reloaded { plan, problems }) = loaded.await else {
+    let Some(Reloaded { plan, has_news, problems }) = loaded.await else {
         tracing::error!("the configuration was not reloaded");
         return false;
     };
@@ -214,7 +216,9 @@ async fn swap(
     plans.send_replace(Arc::new(plan));
     match (wanted, whole) {
         (Wanted::All, true) => tracing::info!(locations, "reloaded the configuration"),
-        _ => tracing::info!("reloaded the keys"),
+        _ if has_news => tracing::info!("reloaded the keys"),
+        // A command has failed, which the warnings have said.
+        _ => {}
     }
     whole
 }
@@ -231,18 +235,18 @@ fn reloaded(load: &Load, current: &Plan) -> Reloaded {
         )),
     });
     match loaded {
-        Ok(plan) => Reloaded { plan: Some(plan), problems: None },
+        Ok(plan) => Reloaded { plan: Some(plan), has_news: true, problems: None },
         Err(problems) => {
-            let Reloaded { plan, problems: more } = renewed(current);
-            let more = more.filter(|more| !problems.contains(more.as_str()));
-            Reloaded { plan, problems: Some(problems + &more.unwrap_or_default()) }
+            let keys = renewed(current);
+            let more = keys.problems.filter(|more| !problems.contains(more.as_str()));
+            Reloaded { problems: Some(problems + &more.unwrap_or_default()), ..keys }
         }
     }
 }
 
 /// Reads the keys that have changed.
 fn renewed(current: &Plan) -> Reloaded {
-    let (plan, problems) = current.renewed();
+    let Renewed { plan, has_news, problems } = current.renewed();
     let problems: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
-    Reloaded { plan, problems: Some(problems).filter(|problems| !problems.is_empty()) }
+    Reloaded { plan, has_news, problems: Some(problems).filter(|problems| !problems.is_empty()) }
 }

@@ -25,22 +25,26 @@ pub(crate) struct Outcome {
     refused: bool,
     /// Whether keys that were read by themselves were refused, and none read since.
     keys_refused: bool,
+    /// Whether a command that prints keys has failed, and not succeeded since.
+    keys_stale: bool,
 }
 
 impl Outcome {
     /// Of the start, which is over when everything is right.
     pub(crate) fn of_start() -> Self {
-        Self { loaded: SystemTime::now(), refused: false, keys_refused: false }
+        let loaded = SystemTime::now();
+        Self { loaded, refused: false, keys_refused: false, keys_stale: false }
     }
 
     /// Whether everything that is there now serves.
     pub(crate) fn is_success(&self) -> bool {
-        !self.refused && !self.keys_refused
+        !self.refused && !self.keys_refused && !self.keys_stale
     }
 
     /// A reload has ended well, or not. Keys that are read by themselves say nothing about the
     /// rest.
-    pub(super) fn note(&mut self, wanted: Wanted, whole: bool) {
+    pub(super) fn note(&mut self, wanted: Wanted, whole: bool, stale: bool) {
+        self.keys_stale = stale;
         match wanted {
             Wanted::All => (self.refused, self.keys_refused) = (!whole, false),
             Wanted::News => self.keys_refused = !whole,
@@ -59,7 +63,7 @@ mod tests {
     fn keys_that_are_right_do_not_make_up_for_a_configuration_that_is_wrong() {
         let mut outcome = Outcome::of_start();
         let mut success_after = |wanted, whole| {
-            outcome.note(wanted, whole);
+            outcome.note(wanted, whole, false);
             outcome.is_success()
         };
         assert!(!success_after(Wanted::News, false));
@@ -69,5 +73,7 @@ mod tests {
         assert!(success_after(Wanted::All, true));
         assert!(!success_after(Wanted::News, false));
         assert!(success_after(Wanted::All, true));
+        outcome.note(Wanted::All, true, true);
+        assert!(!outcome.is_success(), "a command goes on failing");
     }
 }

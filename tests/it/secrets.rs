@@ -1,12 +1,13 @@
 //! Keys from elsewhere: from a command, and from what systemd hands over.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use keygate::keys::digest::Digest;
 
 use crate::reload::LISTEN;
+use crate::support::admin::ADMIN;
 use crate::support::reference::upstream;
-
 use crate::support::{Gate, Origin, run, wait_until};
 
 const KEYS: [&str; 3] = [
@@ -42,7 +43,7 @@ fn gate(origin: &Origin, out: &str, script: &str, more: &str) -> (Gate, tempfile
         "header = \"X-API-Key\"\nhide_credentials = true\n\
          keys_command = [\"sh\", \"-c\", '{script}']\n{more}"
     );
-    let config = upstream(origin) + LOCATION;
+    let config = upstream(origin) + LOCATION + ADMIN;
     let files = [
         ("keygate.toml", &*config),
         ("plugins.key-auth.toml", &plugin),
@@ -86,8 +87,30 @@ fn a_command_is_asked_again_and_its_failure_leaves_the_keys_and_is_told() {
     let wrong = "entry 1 is neither a key nor a record; the keys that it printed before stay";
     gate.stderr.wait_for("the failure", |line| line.contains(wrong));
     assert_eq!(statuses(&gate), [200, 401, 401]);
+    assert!(!gate.output().contains("reloaded the keys"), "none were: {}", gate.output());
     write(KEYS[2]);
     wait_until("it prints another key", || statuses(&gate) == [401, 401, 200]);
+    gate.stderr.wait_for("that it did", |line| line.contains("reloaded the keys"));
+}
+
+#[test]
+fn a_command_that_fails_is_a_reload_that_failed_until_it_succeeds() {
+    let origin = Origin::echo();
+    let often = "keys_command_interval = \"1s\"\n";
+    let (gate, folder) = gate(&origin, KEYS[0], "cat OUT", often);
+    let succeeded = |expected| {
+        gate.wait_for_metric("keygate_config_last_reload_successful", expected);
+    };
+    succeeded(1.0);
+    fs::rename(folder.path().join("out"), folder.path().join("away")).expect("it is there");
+    succeeded(0.0);
+    // What else is read, and is right, does not make up for it.
+    let more = "[locations.more]\npath = \"/more\"\nupstream = \"rec\"\npublic = true\n";
+    gate.write("more.toml", more);
+    gate.stderr.wait_for("the new location", |line| line.contains("locations=2"));
+    succeeded(0.0);
+    fs::rename(folder.path().join("away"), folder.path().join("out")).expect("it is there");
+    succeeded(1.0);
 }
 
 #[test]
@@ -102,13 +125,29 @@ fn a_keys_file_that_is_wrong_does_not_keep_the_command_from_being_asked() {
     wait_until("the command is asked", || statuses(&gate) == [200, 401, 200]);
 }
 
+/// A link on the way to the folder is turned, which only a look at it every second finds.
 #[test]
-fn a_command_that_is_asked_often_does_not_hide_a_change_of_the_configuration() {
+fn a_command_that_is_asked_every_second_does_not_hide_a_change_of_the_configuration() {
     let origin = Origin::echo();
-    let often = "keys_command_interval = \"50ms\"\n";
-    let (gate, _folder) = gate(&origin, KEYS[0], "cat OUT", often);
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let in_folder = |name: &str| folder.path().join(name);
+    let plugin = format!(
+        "[plugins.key-auth]\nheader = \"X-API-Key\"\nhide_credentials = true\n\
+         keys_command = [\"echo\", \"{}\"]\nkeys_command_interval = \"1s\"\n",
+        KEYS[0]
+    );
     let open = "[locations.open]\npath = \"/x\"\nupstream = \"rec\"\npublic = true\n";
-    gate.write("open.toml", open);
+    for (name, more) in [("one", ""), ("two", open)] {
+        fs::create_dir_all(in_folder(name).join("config")).expect("there is room");
+        let config = upstream(&origin) + LOCATION + &plugin + LISTEN + more;
+        fs::write(in_folder(name).join("config/all.toml"), config).expect("it can be written");
+    }
+    symlink("one", in_folder("current")).expect("links can be made");
+    let config = in_folder("current/config").display().to_string();
+    let gate = Gate::launch(&[], &["--config", &config], &[]);
+    assert_eq!(statuses(&gate), [200, 401, 401]);
+    symlink("two", in_folder("new")).expect("links can be made");
+    fs::rename(in_folder("new"), in_folder("current")).expect("links can be renamed");
     wait_until("the path is open", || statuses(&gate) == [200, 200, 200]);
 }
 

@@ -107,7 +107,7 @@ impl Gate {
     fn configuration(&self, page: &mut Page) {
         let outcome = *self.reloads.borrow();
         let help = "Whether the configuration that is there now serves: 0 after a reload that \
-                    was refused.";
+                    was refused, and while a keys_command fails.";
         page.gauge("keygate_config_last_reload_successful", help)
             .sample(&[], u8::from(outcome.is_success()));
         let help = "When the configuration that serves was loaded, since 1970.";

@@ -39,6 +39,9 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is asked again: services for secrets ask for money each time.
 const COMMAND_INTERVAL: Duration = Duration::from_secs(300);
 
+/// The shortest time between two questions: each starts a program, and nothing is promised sooner.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Either a value or what is wrong.
 type Checked<T> = Result<T, Vec<Fault>>;
 
@@ -240,6 +243,10 @@ fn command(settings: &KeyAuthSettings) -> Checked<Option<Origin>> {
     };
     let timeout = or(keys_command_timeout, COMMAND_TIMEOUT);
     let interval = or(keys_command_interval, COMMAND_INTERVAL);
+    if let Some(short) = keys_command_interval.as_ref().filter(|_| interval < SHORTEST_INTERVAL) {
+        let fault = at(short, "a command is asked once a second at most");
+        return Err(vec![fault.help("a SIGHUP asks it at once")]);
+    }
     let command = Command::new(program.clone(), arguments.to_vec(), timeout);
     Ok(Some(Origin::Command(command, interval)))
 }

@@ -151,6 +151,10 @@ impl Plugin for KeyAuth {
         self.stored.iter().filter_map(Stored::due).min()
     }
 
+    fn is_stale(&self) -> bool {
+        self.stored.iter().any(Stored::is_stale)
+    }
+
     fn renewed(&self, site: &mut Site<'_>) -> Option<Arc<dyn Plugin>> {
         let listed = self.keys.listed();
         let mut again = |known: &Stored| {
@@ -160,6 +164,7 @@ impl Plugin for KeyAuth {
         if again.iter().all(Option::is_none) {
             return None;
         }
+        site.has_news |= again.iter().flatten().any(|stored| !stored.is_stale());
         // Where one is wrong, keys of another may have been revoked all the same.
         let old = self.stored.iter().cloned();
         let stored: Vec<_> =

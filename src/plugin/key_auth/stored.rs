@@ -25,6 +25,8 @@ pub(super) struct Stored {
     origin: Origin,
     version: Version,
     pub(super) set: Set,
+    /// Whether they are older than they should be, because a command has failed since.
+    is_stale: bool,
     /// Whether it was said that the uses of keys cannot be noted.
     complained: Arc<AtomicBool>,
     inquiry: Arc<Inquiry>,
@@ -88,26 +90,30 @@ pub(super) fn load(
 ) -> Option<Stored> {
     let known = known.filter(|known| known.origin == *origin);
     let same = known.filter(|known| !known.has_changed());
-    let same = same.and_then(|known| Some((known.version.clone(), known.fit(listed, site)?)));
-    let (version, set) = match (same, origin) {
+    let same = same
+        .and_then(|known| Some((known.version.clone(), known.fit(listed, site)?, known.is_stale)));
+    let (version, set, is_stale) = match (same, origin) {
         (Some(same), _) => same,
-        (None, Origin::File(path)) => file(path, listed, site)?,
+        (None, Origin::File(path)) => {
+            let (version, set) = file(path, listed, site)?;
+            (version, set, false)
+        }
         (None, Origin::Command(command, interval)) => {
             let asked = known.and_then(|known| known.inquiry.answer().take());
             let answer = asked.unwrap_or_else(|| command.output());
             match printed(answer, listed, site.locations) {
-                Ok(set) => (Version::Due(Instant::now() + *interval), set),
+                Ok(set) => (Version::Due(Instant::now() + *interval), set, false),
                 Err(problem) => {
                     let last = known.and_then(|known| known.fit(listed, site));
                     site.problems.push(failed(command, problem, last.is_some()));
-                    (Version::Due(Instant::now() + AGAIN.min(*interval)), last?)
+                    (Version::Due(Instant::now() + AGAIN.min(*interval)), last?, true)
                 }
             }
         }
     };
     let complained = known.map(|known| Arc::clone(&known.complained)).unwrap_or_default();
     let inquiry = known.map(|known| Arc::clone(&known.inquiry)).unwrap_or_default();
-    Some(Stored { origin: origin.clone(), version, set, complained, inquiry })
+    Some(Stored { origin: origin.clone(), version, set, is_stale, complained, inquiry })
 }
 
 impl Stored {
@@ -127,6 +133,11 @@ impl Stored {
             (Version::Due(_), _) => self.inquiry.answer().is_some(),
             (Version::Stamp(_), Origin::Command(..)) => true,
         }
+    }
+
+    /// Whether the keys are older than they should be.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// Has a command be asked before it is due.
