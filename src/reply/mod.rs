@@ -192,6 +192,10 @@ impl Reply {
             Format::Json => (JSON, self.json(asked, false).into()),
         };
         headers.append(CONTENT_TYPE, media_type);
+        if asked.style.format == Format::Json {
+            // Where Anthropic's SDKs look for it; OpenAI's read `X-Request-Id`.
+            headers.append(HeaderName::from_static("request-id"), asked.request_id.clone());
+        }
         (self.cause.status(), body)
     }
 

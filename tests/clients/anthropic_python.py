@@ -17,5 +17,5 @@ else:
         for _ in sys.argv[1:]:
             print(client.messages.create(**question).content[0].text)
     except APIStatusError as error:
-        print(type(error).__name__, error.status_code, error.body["error"]["code"], error.body["request_id"])
+        print(type(error).__name__, error.status_code, error.body["error"]["code"], error.request_id)
         print(error.body["error"]["message"])
