@@ -1,20 +1,25 @@
 //! Keys as a command prints them: one a line, or as JSON.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
+use super::digest::Digest;
+use super::doubt::doubt;
 use super::file::string as quoted;
 use super::given;
 
 /// Writes what a command printed as the text of a keys file, with digests in the place of keys. The
 /// records are in the order of the entries.
 ///
-/// Lines hold a key each, in plain text or as a digest; the id is `line-N`. JSON is an object of
-/// keys, or of records, by their ids; or a list of them, where the id of a key is `entry-N`. A
-/// record is one of a keys file; it may have `key`, in plain text, in the place of `hash`.
+/// Lines hold a key each, in plain text or as a digest. JSON is an object of keys, or of records,
+/// by their ids; or a list of them. A record is one of a keys file; it may have `key`, in plain
+/// text, in the place of `hash`. A key without an id is named by its digest, so that what others stand
+/// before it names no other key. One that could be guessed is named by its place: logs show ids,
+/// and whoever reads them could try guesses.
 ///
 /// # Errors
 ///
@@ -36,11 +41,13 @@ pub fn records(text: &str) -> Result<String, String> {
             }
         }
         Json::List(entries) => {
+            let mut unnamed = Unnamed::default();
             for (number, entry) in (1..).zip(&entries) {
-                let id = format!("entry-{number}");
-                let id = matches!(entry, Json::Text(_)).then_some(&*id);
-                record(&mut out, id, entry)
-                    .map_err(|message| format!("entry {number} {message}"))?;
+                let written = match entry {
+                    Json::Text(key) => unnamed.write(&mut out, key, || format!("entry-{number}")),
+                    record_of_it => record(&mut out, None, record_of_it),
+                };
+                written.map_err(|message| format!("entry {number} {message}"))?;
             }
         }
         _ => return Err("it is neither a list nor an object".to_owned()),
@@ -49,13 +56,38 @@ pub fn records(text: &str) -> Result<String, String> {
 }
 
 fn lines(text: &str) -> Result<String, String> {
-    let mut out = String::new();
+    let (mut out, mut unnamed) = (String::new(), Unnamed::default());
     let lines = (1..).zip(text.lines().map(str::trim));
     for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-        let hash = given::digest(line).map_err(|message| format!("line {number} {message}"))?;
-        entry(&mut out, Some(&format!("line-{number}")), &hash.written());
+        let written = unnamed.write(&mut out, line, || format!("line-{number}"));
+        written.map_err(|message| format!("line {number} {message}"))?;
     }
     Ok(out)
+}
+
+/// Keys without an id.
+#[derive(Default)]
+struct Unnamed {
+    names: HashSet<String>,
+}
+
+impl Unnamed {
+    /// Writes one; the error is the rest of a sentence.
+    fn write(
+        &mut self,
+        out: &mut String,
+        key: &str,
+        place: impl Fn() -> String,
+    ) -> Result<(), String> {
+        let hash = given::digest(key)?;
+        if !self.names.insert(hash.name()) {
+            return Err("is the same key as one before it".to_owned());
+        }
+        let is_guessable = !Digest::is_meant(key) && doubt(key).is_some();
+        let id = if is_guessable { place() } else { hash.name() };
+        entry(out, Some(&id), &hash.written());
+        Ok(())
+    }
 }
 
 /// Begins a record.
@@ -237,7 +269,6 @@ fn is_date(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::digest::Digest;
     use crate::keys::file;
 
     /// Ids and digests of the records, or what is wrong with them.
@@ -262,10 +293,17 @@ mod tests {
     #[test]
     fn keys_are_lines_or_json() {
         let digest = Digest::of(b"two").written();
+        let (two, long) = ("key-3fc4ccfe-745870e2", "a-key-which-is-long-enough");
         check("", &[]);
         check("one\n\n# two\n  three \r\n", &[("line-1", "one"), ("line-4", "three")]);
-        check(&format!("\u{feff}one\n{digest}"), &[("line-1", "one"), ("line-2", "two")]);
-        check(&format!(" [\"one\", \"{digest}\"]"), &[("entry-1", "one"), ("entry-2", "two")]);
+        check(&format!("\u{feff}one\n{digest}"), &[("line-1", "one"), (two, "two")]);
+        check(&format!(" [\"one\", \"{digest}\"]"), &[("entry-1", "one"), (two, "two")]);
+        // Wherever it stands, and however it is written.
+        let name = Digest::of(long.as_bytes()).name();
+        check(&format!("{long}\n"), &[(&name, long)]);
+        check(&format!("{digest}\n\n{long}\n"), &[(two, "two"), (&name, long)]);
+        check(&format!("[\"{long}\"]"), &[(&name, long)]);
+        check(&Digest::of(long.as_bytes()).written(), &[(&name, long)]);
         check(r#"{"alice": "one", "bob": "t\u0077o"}"#, &[("alice", "one"), ("bob", "two")]);
         let record = r#"{"consumer": "c", "created": null, "expires": "2126-01-01T00:00:00Z",
             "disabled": false, "methods": ["GET"],
@@ -281,6 +319,8 @@ mod tests {
     fn what_is_wrong_is_said_by_its_place_and_nothing_of_it() {
         for (text, expected) in [
             ("one\nhunter2 \u{e9}\n", "line 2 holds a character beyond ASCII"),
+            ("hunter2\n\nhunter2", "line 3 is the same key as one before it"),
+            ("[\"hunter2\", \"x\", \"hunter2\"]", "entry 3 is the same key as one before it"),
             ("[\"hunter2\"", "it is no JSON, at line 1, column 10"),
             ("{\"a\": 5}", "entry 1 is neither a key nor a record"),
             ("[\"one\", \"\"]", "entry 2 is empty"),

@@ -61,12 +61,30 @@ fn what_a_command_prints_are_keys_with_names() {
     let [first, second, _] = KEYS;
     let lines = format!("# keys\n{first}\n{}\n", Digest::of(second.as_bytes()).written());
     let json = format!("{{\"alice\": \"{first}\", \"bob\": {{\"key\": \"{second}\"}}}}");
-    for (out, id) in [(lines, "line-2"), (json, "alice")] {
+    let named = Digest::of(first.as_bytes()).name();
+    for (out, id) in [(lines, &*named), (json, "alice")] {
         let (gate, _folder) = gate(&origin, &out, "cat OUT", "");
         assert_eq!(statuses(&gate), [200, 200, 401]);
         status(&gate, first);
         assert_eq!(origin.last().head.value("X-Credential-Identifier"), Some(id));
     }
+}
+
+#[test]
+fn a_key_without_a_name_is_named_alike_whatever_stands_before_it() {
+    let origin = Origin::echo();
+    let [first, second, _] = KEYS;
+    let (gate, folder) = gate(&origin, first, "cat OUT", "");
+    let name = || {
+        status(&gate, first);
+        origin.last().head.value("X-Credential-Identifier").map(str::to_owned)
+    };
+    let before = name().expect("it has one");
+    assert!(before.starts_with("key-") && before.len() == 21, "{before}");
+    fs::write(folder.path().join("out"), format!("{second}\n{first}")).expect("it can be written");
+    gate.signal("HUP");
+    wait_until("there is another key", || status(&gate, second) == 200);
+    assert_eq!(name(), Some(before));
 }
 
 #[test]
