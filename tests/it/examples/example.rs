@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use regex::{Captures, Regex};
@@ -42,6 +43,19 @@ impl Example {
     /// Where the copy is.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Puts packages of Python beside its programs, where they are found first: what `pip install`
+    /// gives a reader, scripts/test-deps.sh has installed for the tests.
+    #[track_caller]
+    pub(super) fn install(&self, packages: &[&str]) {
+        let libraries = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/.venv/lib");
+        let mut versions = fs::read_dir(libraries).expect("it is installed").flatten();
+        let installed = versions.next().expect("a version of Python").path().join("site-packages");
+        for package in packages {
+            let place = self.folder.join(package);
+            symlink(installed.join(package), place).expect("the folder can be written");
+        }
     }
 
     /// Which address stands in the copy for one in the example.

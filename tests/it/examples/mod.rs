@@ -25,6 +25,7 @@ mod response_headers;
 mod rotation;
 mod secrets_manager;
 mod several_upstreams;
+mod traces;
 
 use std::fs;
 use std::path::Path;
