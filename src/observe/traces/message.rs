@@ -7,12 +7,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::uri::Authority;
 use http::{HeaderValue, Version};
 
 use super::context::{SAMPLED, SpanId};
 use super::span::Span;
-use super::wire::Message;
+use super::wire::{Message, length_of, varint_length};
 use crate::observe::access_log::Line;
 use crate::observe::metrics::Answer;
 use crate::reply::Code;
@@ -192,9 +191,22 @@ fn period(message: &mut Message<'_>, (begun, ended): (SystemTime, SystemTime)) {
 /// Adds an attribute to the list in this field.
 pub(super) fn attribute(message: &mut Message<'_>, list: u32, key: &str, value: &str) {
     let value = &value[..value.floor_char_boundary(MAX_VALUE)];
-    message.message(list, |pair| {
+    pair(message, list, key, length_of(value.len()), |any| any.bytes(STRING, value.as_bytes()));
+}
+
+/// Writes a `KeyValue` whose value is so long. There are a dozen for each span, and their lengths
+/// are known.
+fn pair(
+    message: &mut Message<'_>,
+    list: u32,
+    key: &str,
+    length: usize,
+    write: impl FnOnce(&mut Message<'_>),
+) {
+    let whole = length_of(key.len()) + length_of(length);
+    message.sized(list, whole, |pair| {
         pair.bytes(KEY, key.as_bytes());
-        pair.message(VALUE, |any| any.bytes(STRING, value.as_bytes()));
+        pair.sized(VALUE, length, write);
     });
 }
 
@@ -203,17 +215,23 @@ fn text(message: &mut Message<'_>, key: &str, value: &str) {
 }
 
 fn number(message: &mut Message<'_>, key: &str, value: u64) {
-    message.message(ATTRIBUTES, |pair| {
-        pair.bytes(KEY, key.as_bytes());
-        pair.message(VALUE, |any| any.varint(INT, value));
-    });
+    let length = 1 + varint_length(value);
+    pair(message, ATTRIBUTES, key, length, |any| any.varint(INT, value));
 }
 
 /// A host, and its port if that is said; what is neither is left out.
 fn address(message: &mut Message<'_>, host: &HeaderValue) {
-    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return };
-    text(message, "server.address", authority.host().trim_matches(['[', ']']));
-    if let Some(port) = authority.port_u16() {
+    let is_known = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
+    let Ok(host) = host.to_str() else { return };
+    if !host.as_bytes().iter().all(is_known) {
+        return;
+    }
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse::<u16>().ok()),
+        _ => (host, None),
+    };
+    text(message, "server.address", host.trim_start_matches('[').trim_end_matches(']'));
+    if let Some(port) = port {
         number(message, "server.port", port.into());
     }
 }

@@ -49,6 +49,18 @@ impl<'a> Message<'a> {
         self.0.extend_from_slice(value);
     }
 
+    /// A message within this one, of this length.
+    pub(super) fn sized(
+        &mut self,
+        field: u32,
+        length: usize,
+        write: impl FnOnce(&mut Message<'_>),
+    ) {
+        self.tag(field, LENGTH);
+        varint(length as u64, self.0);
+        write(&mut Message(self.0));
+    }
+
     /// A message within this one.
     pub(super) fn message(&mut self, field: u32, write: impl FnOnce(&mut Message<'_>)) {
         self.tag(field, LENGTH);
@@ -74,6 +86,17 @@ fn varint(mut value: u64, out: &mut Vec<u8>) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// How long a number is.
+pub(super) fn varint_length(value: u64) -> usize {
+    // Of nothing too a byte is written.
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+/// How long a field is, of a number up to 15, that holds so many bytes.
+pub(super) fn length_of(bytes: usize) -> usize {
+    1 + varint_length(bytes as u64) + bytes
 }
 
 /// What stands in a field that was received.
@@ -170,6 +193,15 @@ mod tests {
             message.fixed32(field, number as u32);
             let mut inner = Vec::new();
             Message::new(&mut inner).bytes(field, &text);
+            let mut sized = Vec::new();
+            Message::new(&mut sized).sized(1, inner.len(), |it| it.bytes(field, &text));
+            let mut measured = Vec::new();
+            Message::new(&mut measured).message(1, |it| it.bytes(field, &text));
+            prop_assert_eq!(&sized, &measured);
+            prop_assert_eq!(sized.len(), length_of(inner.len()));
+            let mut alone = Vec::new();
+            varint(number, &mut alone);
+            prop_assert_eq!(alone.len(), varint_length(number));
             let values = [Value::Varint(number), Value::Bytes(&inner), Value::Fixed, Value::Fixed];
             let expected: Vec<_> = values.into_iter().map(|value| (field, value)).collect();
             prop_assert_eq!(fields(&out).collect::<Vec<_>>(), expected);

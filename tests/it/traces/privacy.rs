@@ -32,11 +32,12 @@ fn no_key_is_in_a_span() {
         ] {
             gate.send(get(path, &fields));
         }
+        gate.send(format!("GET /public/x HTTP/1.1\r\nHost: {key}@a.test\r\n\r\n"));
         gate.send(format!("GET http://{key}@a.test/public/x HTTP/1.1\r\nHost: a.test\r\n\r\n"));
     }
     gate.send(get("/public/last", ""));
     let _last = collector.of("/public/last");
-    assert!(collector.spans(24).len() >= 24);
+    assert!(collector.spans(26).len() >= 26);
 }
 
 #[test]
