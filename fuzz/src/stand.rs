@@ -61,7 +61,7 @@ impl Stand {
             let source = Source::new(move |_: Option<&Plan>| plan(&text), None);
             let plan = source.load().expect("a configuration");
             // It ends when a signal says so.
-            let ended = keygate::run(plan, source, Default::default(), ready);
+            let ended = keygate::run(plan, source, None, Default::default(), ready);
             std::process::exit(i32::from(ended.is_err()));
         });
         let Ok(ListenAddr::Tcp(gate)) = ready.recv() else { panic!("the gate does not listen") };
