@@ -319,13 +319,10 @@ fn refused(trace: &Trace<'_>, cause: Cause) -> String {
     match cause {
         Cause::Leave(_) => "there is no upstream: who asks is told that it may go on".to_owned(),
         Cause::MissingKey => format!("there is no key where `{plugin}` looks, or an empty one"),
-        Cause::InvalidKey => {
-            format!("`{plugin}` knows no such key that is valid now, or there are several")
-        }
-        Cause::KeyNotAllowed => {
-            format!("`{plugin}` knows the key, which is not for this location, method or address")
-        }
-        _ => format!("`{plugin}` says so"),
+        _ => match &trace.refusal {
+            Some(reason) => format!("`{plugin}` says: {reason}"),
+            None => format!("`{plugin}` says so"),
+        },
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Trace<'p> {
     pub(super) location: Option<usize>,
     pub(super) key: Option<Authenticated>,
     pub(super) steps: Vec<Step>,
+    /// Why the key was refused.
+    pub(super) refusal: Option<String>,
     /// The fields as the client sent them.
     pub(super) sent: Fields,
     /// The fields and the target as the last plugin left them.
@@ -42,6 +44,7 @@ impl<'p> Trace<'p> {
             location: None,
             key: None,
             steps: Vec::new(),
+            refusal: None,
             sent: head.headers.clone(),
             left: (head.headers.clone(), target(head)),
         }
@@ -115,6 +118,9 @@ impl Witness for Trace<'_> {
         };
         if goes_on {
             why.extend(self.deeds(head));
+        } else {
+            let plugin = &self.plan.locations[cx.location].plugins[cx.step];
+            self.refusal = plugin.why_refused(head, cx);
         }
         self.left = (head.headers.clone(), target(head));
         let name = self.plan.plugin_name(cx.location, cx.step).unwrap_or_default();

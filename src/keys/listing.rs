@@ -17,9 +17,9 @@ use super::given;
 ///
 /// Lines hold a key each, in plain text or as a digest. JSON is an object of keys, or of records,
 /// by their ids; or a list of them. A record is one of a keys file; it may have `key`, in plain
-/// text, in the place of `hash`. A key without an id is named by its digest, so that what others stand
-/// before it names no other key. One that could be guessed is named by its place: logs show ids,
-/// and whoever reads them could try guesses.
+/// text, in the place of `hash`. A key without an id is named by its digest, and so alike whatever
+/// stands before it. One that could be guessed is named by its place: logs show ids, and whoever
+/// reads them could try guesses.
 ///
 /// # Errors
 ///

@@ -11,3 +11,4 @@ pub mod keyset;
 pub mod listing;
 pub mod name;
 pub mod record;
+pub mod refusal;

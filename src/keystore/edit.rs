@@ -11,7 +11,7 @@ use super::lock::Lock;
 use super::replace::{Durable, clear, replace};
 use super::{KeysFile, Stamp};
 use crate::config::problem::Problem;
-use crate::keys::keyset::Builder;
+use crate::keys::keyset::{Builder, Keyset};
 use crate::keys::record::Record;
 
 /// Why a keys file was not changed. It is as it was.
@@ -107,7 +107,11 @@ impl Edit {
 }
 
 /// Refuses a file that a gate would refuse, and hands out its records.
-pub fn check(file: &KeysFile, mut each: impl FnMut(&Record)) -> Result<(), Refusal> {
+///
+/// # Errors
+///
+/// Everything that is wrong.
+pub fn check(file: &KeysFile, mut each: impl FnMut(&Record)) -> Result<Keyset, Refusal> {
     let mut builder = Builder::default();
     let mut too_many = None;
     let mut faults = file.parse(|record| {
@@ -115,10 +119,11 @@ pub fn check(file: &KeysFile, mut each: impl FnMut(&Record)) -> Result<(), Refus
         too_many = too_many.take().or(builder.add(record).err());
     });
     faults.extend(too_many);
-    if faults.is_empty() {
-        faults.extend(builder.finish().err());
-    }
-    if faults.is_empty() { Ok(()) } else { Err(Refusal::Wrong(file.problems(faults))) }
+    let keys = match faults[..] {
+        [] => builder.finish().map_err(|fault| vec![fault]),
+        _ => Err(faults),
+    };
+    keys.map_err(|faults| Refusal::Wrong(file.problems(faults)))
 }
 
 /// A text with changes, none of which touches another.
@@ -161,7 +166,8 @@ fn real(path: &Path, create: bool) -> Result<PathBuf, String> {
 /// Where a new file goes: into a folder that is there, and not through a link to nowhere.
 fn new(path: &Path) -> Result<PathBuf, String> {
     let shown = path.display();
-    if fs::symlink_metadata(path).is_ok() {
+    // A file that is there now was made meanwhile, by somebody who adds a key as well.
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
         return Err(format!("{shown} is a link to a file that is not there"));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

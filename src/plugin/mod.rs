@@ -84,6 +84,12 @@ pub trait Plugin: Any + Send + Sync {
         None
     }
 
+    /// Why the key of a request that this plugin has refused is not let in: what an operator is
+    /// told, and no client. None if it has nothing to say of it.
+    fn why_refused(&self, _head: &RequestHead, _cx: &Cx) -> Option<String> {
+        None
+    }
+
     /// Writes down when keys were used.
     fn note_used(&self) {}
 

@@ -5,8 +5,11 @@ use std::fs;
 use keygate::keys::digest::Digest;
 use serde_json::Value;
 
-use crate::support::reference::{K1, K2, ROOT, keyed, reference};
-use crate::support::{Client, Gate, Origin, Output, Recorded, Response, run, run_under};
+use crate::reload::LISTEN;
+use crate::support::reference::{K1, K2, ROOT, keyed, reference, upstream};
+use crate::support::{
+    Canaries, Client, Gate, Origin, Output, Recorded, Response, run, run_fed, run_under,
+};
 
 /// What the reference configuration lacks: hosts, methods, a key that is not hidden, a limit.
 const MORE: &str = r#"
@@ -477,4 +480,85 @@ fn wrong_usage_and_a_wrong_configuration_are_told_apart_from_an_answer() {
     let output = run(&["explain", "GET", "/"], folder.path(), &[]);
     assert_eq!((output.code, &*output.stdout), (Some(1), ""), "{output:?}");
     assert!(output.stderr.contains("error: "), "{output:?}");
+}
+
+/// Why a key is refused, as a table: the rest of its record, the line of the request, and what is
+/// told of it.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("expires = 2020-01-01T00:00:00Z", "GET", "the key has ended at 2020-01-01T00:00:00Z"),
+    ("not_before = 2100-01-01T00:00:00Z", "GET", "the key begins at 2100-01-01T00:00:00Z"),
+    ("disabled = true", "GET", "the key is disabled"),
+    (
+        "locations = []",
+        "GET",
+        "the key is valid, but not for this: `locations` of its record say so",
+    ),
+    (
+        "methods = [\"GET\"]",
+        "PUT",
+        "the key is valid, but not for this: `methods` of its record say so",
+    ),
+    (
+        "allow_ips = [\"10.0.0.0/8\"]\nmethods = []",
+        "GET",
+        "the key is valid, but not for this: `methods`, `allow_ips` of its record say so",
+    ),
+];
+
+#[test]
+fn why_a_key_is_refused_is_told_as_keys_verify_tells_it() {
+    let origin = Origin::echo();
+    let config = upstream(&origin)
+        + "[plugins.key-auth]\nheader = \"X-API-Key\"\nkeys_file = \"keys.toml\"\n\
+           hide_credentials = true\n[locations.a]\npath = \"/\"\nupstream = \"rec\"\n\
+           plugins = [\"key-auth\"]\n";
+    let digest = Digest::of(K1.as_bytes()).written();
+    let files = [("keygate.toml", &*config), ("keys.toml", ""), ("server.toml", LISTEN)];
+    let mut gate = Gate::with(&files);
+    [K1, K2].iter().for_each(|key| gate.secret(key));
+    let told = |method: &str, header: &str| {
+        let (told, output) = explained(&gate, method, "/x", header);
+        assert_eq!(Canaries::of(&[K1, K2]).found_in(output.stdout.as_bytes()), None, "{told:#}");
+        told["outcome"]["answered"]["why"].as_str().unwrap_or_default().to_owned()
+    };
+    let verified = |key: &str| {
+        let arguments = ["keys", "verify", "--json", "--file", "config/keys.toml"];
+        let output = run_fed(key.as_bytes(), &arguments, gate.folder());
+        let told: Value = serde_json::from_str(&output.stdout).expect("it is JSON");
+        told["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    let with_key = format!("X-API-Key: {K1}");
+    for (more, method, reason) in REFUSED {
+        gate.write(
+            "keys.toml",
+            &format!("[[key]]\nid = \"laptop\"\nhash = \"{digest}\"\n{more}\n"),
+        );
+        assert_eq!(
+            told(method, &with_key),
+            format!("`key-auth` says: {reason} (its id is laptop)")
+        );
+        if !reason.contains("valid") {
+            assert_eq!(verified(K1), *reason);
+        }
+    }
+    let other = Digest::of(K2.as_bytes()).written();
+    let previous = format!(
+        "[[key]]\nid = \"laptop\"\nhash = \"{other}\"\n\
+         previous = {{ hash = \"{digest}\", until = 2020-01-01T00:00:00Z }}\n"
+    );
+    gate.write("keys.toml", &previous);
+    let reason = "the key was replaced, and has ended at 2020-01-01T00:00:00Z";
+    assert_eq!(told("GET", &with_key), format!("`key-auth` says: {reason} (its id is laptop)"));
+    assert_eq!(verified(K1), reason);
+    let generated = "kg_g823TRHieD7LChNyZvhgEm3Vcs3QC0RHMuuL2KIfhoA01O0SG";
+    let mistyped = generated.replace("kg_g8", "kg_g9");
+    for key in ["made-elsewhere-4711-0815", generated, &mistyped] {
+        assert_eq!(
+            told("GET", &format!("X-API-Key: {key}")),
+            format!("`key-auth` says: {}", verified(key))
+        );
+    }
+    let twice = told("GET", &format!("{with_key}\n{with_key}"));
+    assert_eq!(twice, "`key-auth` says: there are several keys, or one of them twice");
+    assert_eq!(told("GET", ""), "there is no key where `key-auth` looks, or an empty one");
 }

@@ -9,6 +9,7 @@ use super::{closed, now, refused, when, wrong};
 use crate::cli::{Console, Failure, table};
 use crate::keys::file::written_moment;
 use crate::keys::record::Record;
+use crate::keys::refusal::Refusal;
 use crate::keystore::KeysFile;
 use crate::keystore::edit::check;
 use crate::keystore::used::{self, Used};
@@ -23,37 +24,24 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Whether a record lets its key in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Valid,
-    NotYet,
-    Expired,
-    Disabled,
+/// A record, and whether it lets its key in.
+struct Listed {
+    record: Record,
+    state: &'static str,
 }
 
-impl State {
-    pub(super) fn of(record: &Record, now: SystemTime) -> Self {
-        match record {
-            Record { disabled: true, .. } => Self::Disabled,
-            Record { expires: Some(end), .. } if *end <= now => Self::Expired,
-            Record { not_before: Some(begin), .. } if now < *begin => Self::NotYet,
-            _ => Self::Valid,
-        }
-    }
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::NotYet => "not yet",
-            Self::Expired => "expired",
-            Self::Disabled => "disabled",
-        }
+/// What stands for the state of a key.
+fn word(state: Result<(), Refusal>) -> &'static str {
+    match state {
+        Ok(()) => "valid",
+        Err(Refusal::NotYet(_)) => "not yet",
+        Err(Refusal::Disabled) => "disabled",
+        Err(_) => "expired",
     }
 }
 
 /// When the key before a record's own ends, if it has not.
-pub(super) fn overlap(record: &Record, now: SystemTime) -> Option<SystemTime> {
+fn overlap(record: &Record, now: SystemTime) -> Option<SystemTime> {
     record.previous.as_ref().map(|previous| previous.until).filter(|until| now < *until)
 }
 
@@ -62,7 +50,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure>
     let keys = args.target.find()?;
     let file = KeysFile::read(&keys.path).map_err(|problems| wrong(&problems))?;
     let mut records = Vec::new();
-    check(&file, |record| records.push(record.clone())).map_err(refused)?;
+    let set = check(&file, |record| records.push(record.clone())).map_err(refused)?;
     for warning in file.warnings(None) {
         write!(console.notes, "{warning}").map_err(closed)?;
     }
@@ -74,6 +62,10 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure>
     });
     let used = used.map_err(closed)?;
     let now = now();
+    let records = records.into_iter().enumerate();
+    let records: Vec<_> = records
+        .map(|(position, record)| Listed { record, state: word(set.state(position, now)) })
+        .collect();
     if args.json {
         let all = records.iter().map(|record| object(record, &used, now));
         return writeln!(console.out, "{}", json!(all.collect::<Vec<_>>())).map_err(closed);
@@ -84,14 +76,13 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure>
     table::write(&rows, console.out).map_err(closed)
 }
 
-fn row(record: &Record, used: &Used, now: SystemTime) -> [String; 6] {
+fn row(Listed { record, state }: &Listed, used: &Used, now: SystemTime) -> [String; 6] {
     let id = record.id.get_ref();
     let none = || "-".to_owned();
     let date = |moment: Option<SystemTime>| moment.map_or_else(none, written_moment);
-    let state = State::of(record, now).word();
     let state = match overlap(record, now) {
         Some(until) => format!("{state}, overlap until {}", written_moment(until)),
-        None => state.to_owned(),
+        None => (*state).to_owned(),
     };
     [
         id.clone(),
@@ -103,13 +94,13 @@ fn row(record: &Record, used: &Used, now: SystemTime) -> [String; 6] {
     ]
 }
 
-fn object(record: &Record, used: &Used, now: SystemTime) -> serde_json::Value {
+fn object(Listed { record, state }: &Listed, used: &Used, now: SystemTime) -> serde_json::Value {
     let id = record.id.get_ref();
     let date = |moment: Option<SystemTime>| moment.map(written_moment);
     json!({
         "id": id,
         "consumer": record.consumer.as_ref().unwrap_or(id),
-        "state": State::of(record, now).word().replace(' ', "_"),
+        "state": state.replace(' ', "_"),
         "created": date(record.created),
         "not_before": date(record.not_before),
         "expires": date(record.expires),

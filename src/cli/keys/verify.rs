@@ -1,22 +1,18 @@
 //! `keygate keys verify`: whose key this is.
 
 use std::io::Read;
-use std::time::SystemTime;
 
 use serde_json::json;
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::list::{State, overlap};
 use super::target::Target;
 use super::{closed, now, refused, usage, wrong};
 use crate::cli::{Console, Failure};
 use crate::keys::digest::Digest;
-use crate::keys::file::written_moment;
-use crate::keys::format::{self, Form};
-use crate::keys::record::Record;
+use crate::keys::refusal::Refusal;
 use crate::keystore::KeysFile;
 use crate::keystore::edit::check;
+use crate::plugin::Names;
 
 /// Arguments of `keys verify`.
 #[derive(Debug, clap::Args)]
@@ -45,22 +41,14 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure>
     let keys = args.target.find()?;
     let key = read(console.input)?;
     let file = KeysFile::read(&keys.path).map_err(|problems| wrong(&problems))?;
-    let digest = Digest::of(key.trim_end_matches(['\n', '\r']).as_bytes());
-    let mut found = None;
-    let look = |record: &Record| {
-        let is_same = |hash: &Digest| bool::from(digest.ct_eq(hash));
-        let previous = record.previous.as_ref().map(|previous| previous.hash.get_ref());
-        if is_same(record.hash.get_ref()) || previous.is_some_and(is_same) {
-            found = Some(record.clone());
-        }
+    let set = check(&file, |_| ()).map_err(refused)?;
+    let key = key.trim_end_matches(['\n', '\r']).as_bytes();
+    let (names, state) = match set.look(&Digest::of(key), now()) {
+        Some((position, state)) => (set.names(position), state),
+        None => (None, Err(Refusal::of_stranger(key))),
     };
-    check(&file, look).map_err(refused)?;
-    let now = now();
-    let refusal = match &found {
-        None => Some(stranger(key.trim_end_matches(['\n', '\r']))),
-        Some(record) => refusal(record, &digest, now),
-    };
-    say(found.as_ref(), refusal.as_deref(), args.json, console)?;
+    let refusal = state.err().map(|refusal| refusal.to_string());
+    say(names, refusal.as_deref(), args.json, console)?;
     refusal.map_or(Ok(()), |refusal| Err(Failure::configuration(format!("refused: {refusal}"))))
 }
 
@@ -76,49 +64,19 @@ fn read(input: &mut dyn Read) -> Result<Zeroizing<String>, Failure> {
     }
 }
 
-/// Why a key is unknown.
-fn stranger(key: &str) -> String {
-    match format::form(key.as_bytes()) {
-        Form::Mistyped => "there is a typo in the key: its checksum is wrong".to_owned(),
-        Form::Generated => "no record has this key; it is whole, so it was removed, or made for \
-                            another file"
-            .to_owned(),
-        Form::Foreign => "no record has this key".to_owned(),
-    }
-}
-
-/// Why a key of a record is not let in.
-fn refusal(record: &Record, digest: &Digest, now: SystemTime) -> Option<String> {
-    let date = |moment: Option<SystemTime>| moment.map(written_moment).unwrap_or_default();
-    let previous = record.previous.as_ref().filter(|_| {
-        // It is the key before the record's own.
-        !bool::from(digest.ct_eq(record.hash.get_ref()))
-    });
-    match (State::of(record, now), previous) {
-        (State::Disabled, _) => Some("the key is disabled".to_owned()),
-        (State::Expired, _) => Some(format!("the key has ended at {}", date(record.expires))),
-        (State::NotYet, _) => Some(format!("the key begins at {}", date(record.not_before))),
-        (State::Valid, Some(previous)) if overlap(record, now).is_none() => {
-            Some(format!("the key was replaced, and has ended at {}", date(Some(previous.until))))
-        }
-        (State::Valid, _) => None,
-    }
-}
-
 fn say(
-    found: Option<&Record>,
+    names: Option<Names<'_>>,
     refusal: Option<&str>,
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let id = found.map(|record| record.id.get_ref());
-    let consumer = found.and_then(|record| record.consumer.as_ref()).or(id);
     if json {
+        let (id, consumer) = names.map(|names| (names.id, names.consumer)).unzip();
         let object = json!({
             "id": id, "consumer": consumer, "valid": refusal.is_none(), "reason": refusal,
         });
         return writeln!(console.out, "{object}").map_err(closed);
     }
-    let (Some(id), Some(consumer)) = (id, consumer) else { return Ok(()) };
+    let Some(Names { id, consumer }) = names else { return Ok(()) };
     writeln!(console.out, "id {id}, consumer {consumer}").map_err(closed)
 }

@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use super::census::{Census, Ending, Soonest};
 use super::digest::Digest;
 use super::keyring::Keyring;
+use super::refusal::Refusal;
 use crate::limit::usage::Limit;
 use crate::plugin::Names;
 
@@ -136,6 +137,40 @@ impl Keyset {
         self.keyring.find(digest).is_some()
     }
 
+    /// The record of a key, valid or not, and why it is not let in at this time, if it is not; none
+    /// if it is none of these.
+    pub fn look(
+        &self,
+        candidate: &Digest,
+        now: SystemTime,
+    ) -> Option<(usize, Result<(), Refusal>)> {
+        let found = self.keyring.find(candidate)?;
+        let Some(overlap) = found.checked_sub(self.entries.len()) else {
+            return Some((found, self.state(found, now)));
+        };
+        let Overlap { position, until } = self.overlaps[overlap];
+        let over = until <= seconds(now);
+        let state = self.state(position as usize, now);
+        let state = state.and(if over { Err(Refusal::Replaced(moment(until))) } else { Ok(()) });
+        Some((position as usize, state))
+    }
+
+    /// Why the own key of a record is not let in at this time, if it is not.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub fn state(&self, position: usize, now: SystemTime) -> Result<(), Refusal> {
+        let now = seconds(now);
+        match &self.entries[position].valid {
+            // What `Builder` makes of a record that is disabled.
+            valid if valid.end == 0 => Err(Refusal::Disabled),
+            valid if valid.end <= now => Err(Refusal::Ended(moment(valid.end))),
+            valid if now < valid.start => Err(Refusal::NotYet(moment(valid.start))),
+            _ => Ok(()),
+        }
+    }
+
     /// What the key of a record may do.
     pub fn rules(&self, position: usize) -> &Rules {
         &self.rules[self.entries[position].rules as usize]
@@ -186,18 +221,17 @@ impl Keyset {
 
     /// How many records there are in which state at this time.
     pub fn census(&self, now: SystemTime) -> Census {
-        let now = seconds(now);
         let (mut census, mut soonest) = (Census::default(), Soonest::default());
         for (position, Entry { valid, .. }) in self.entries.iter().enumerate() {
-            let count = match valid {
-                // What `Builder` makes of a record that is disabled.
-                valid if valid.end == 0 => &mut census.disabled,
-                valid if valid.end <= now => &mut census.expired,
-                valid if now < valid.start => &mut census.not_yet,
-                _ => &mut census.valid,
+            let state = self.state(position, now);
+            let count = match state {
+                Err(Refusal::Disabled) => &mut census.disabled,
+                Err(Refusal::NotYet(_)) => &mut census.not_yet,
+                Err(_) => &mut census.expired,
+                Ok(()) => &mut census.valid,
             };
             *count += 1;
-            if valid.contains(&now) && valid.end != u64::MAX {
+            if state.is_ok() && valid.end != u64::MAX {
                 soonest.see(valid.end, position);
             }
         }
@@ -248,6 +282,11 @@ impl Rules {
                 && others.all(|other| other.is_some_and(|other| methods.contains(&other)))
         })
     }
+}
+
+/// A time in seconds since 1970.
+fn moment(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 /// Whole seconds since 1970; before that, none.

@@ -9,6 +9,7 @@ use crate::keys::census::Census;
 use crate::keys::digest::Digest;
 use crate::keys::keyring::Keyring;
 use crate::keys::keyset::{Keyset, Rules, Standing};
+use crate::keys::refusal::Refusal;
 use crate::plugin::{Cx, Grant, GrantSite, Names};
 use crate::screen;
 
@@ -75,6 +76,15 @@ impl Keys {
         found.filter(|_| !invalid).map(|key| Key { until: end, ..key })
     }
 
+    /// Why the key with this digest is not let in now, and its position; none if it is, or is
+    /// unknown. What [`Keys::find`] says of it.
+    pub(super) fn refusal(&self, digest: &Digest, now: SystemTime) -> Option<(usize, Refusal)> {
+        self.numbered().find_map(|(first, set)| {
+            let (position, state) = set.keys.look(digest, now)?;
+            Some((first + position, state.err()?))
+        })
+    }
+
     /// How many keys there are in which state: those of the configuration are always valid.
     pub(super) fn census(&self, now: SystemTime) -> Census {
         let mut census = Census { valid: self.listed.len() as u64, ..Census::default() };
@@ -124,13 +134,18 @@ impl Keys {
 impl Set {
     /// Whether a key with these rules may be used for a request.
     pub(super) fn allow(&self, rules: &Rules, head: &RequestHead, cx: &Cx) -> bool {
+        self.allow_location(rules, cx)
+            && rules.allow_address(cx.client)
+            && allow_methods(rules, head)
+    }
+
+    /// Whether it may be used where a request goes.
+    pub(super) fn allow_location(&self, rules: &Rules, cx: &Cx) -> bool {
         let is_named = |location: usize| {
             let names = rules.locations.as_ref();
             names.is_none_or(|names| names.iter().any(|&name| self.locations[name] == location))
         };
         iter::once(cx.location).chain(cx.also.iter().copied()).all(is_named)
-            && rules.allow_address(cx.client)
-            && rules.allow_methods(&head.method, screen::other_methods(&head.headers))
     }
 
     /// The same of a request that was let through before, with other rules perhaps.
@@ -144,4 +159,9 @@ impl Set {
             && rules.allow_address(site.client)
             && rules.allow_methods(&grant.method, grant.others.iter().cloned())
     }
+}
+
+/// Whether a key with these rules may be used with the methods that a request may be taken for.
+pub(super) fn allow_methods(rules: &Rules, head: &RequestHead) -> bool {
+    rules.allow_methods(&head.method, screen::other_methods(&head.headers))
 }

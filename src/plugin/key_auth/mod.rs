@@ -15,6 +15,7 @@ mod subprotocol;
 #[cfg(test)]
 mod tests;
 mod used;
+mod why;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -172,6 +173,10 @@ impl Plugin for KeyAuth {
         let sets = stored.iter().map(|stored| stored.set.clone());
         let keys = Keys::new(Arc::clone(listed), sets);
         Some(Arc::new(Self { keys, stored, ..self.clone() }))
+    }
+
+    fn why_refused(&self, head: &RequestHead, cx: &Cx) -> Option<String> {
+        self.why(head, cx)
     }
 
     fn note_used(&self) {
