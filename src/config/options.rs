@@ -8,6 +8,7 @@ use super::problem::{Fault, Problems};
 use super::source::{Findings, Origin, Sources};
 use super::types::{Period, Secret, Text};
 use super::{Admin, Config, Location, Plugin, Table, Upstream, files, suggest, types};
+use crate::keys::given;
 use crate::plan::{ListenAddr, UpstreamAddr};
 use crate::plugin::key_auth::{ErrorFormat, Errors, KeyAuthSettings, nowhere};
 
@@ -177,7 +178,7 @@ impl Start {
             self.fault("API_KEY_FILE", Fault::new("the file is not UTF-8"));
             return None;
         }
-        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let lines = text.lines().filter(|line| given::is_meant(line));
         Some(lines.map(|key| Secret::new(key.to_owned())).collect())
     }
 

@@ -8,6 +8,12 @@ use super::format::{self, Form};
 /// The longest plain key; a longer one would not fit into a request's head with the rest.
 const KEY_LIMIT: usize = 4096;
 
+/// Whether a line of a list of keys is meant to be one: a remark that was taken for a key could be
+/// guessed by anybody.
+pub fn is_meant(line: &str) -> bool {
+    !matches!(line.trim_start().bytes().next(), None | Some(b'#'))
+}
+
 /// The digest of a key in either form.
 ///
 /// # Errors

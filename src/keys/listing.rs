@@ -58,7 +58,7 @@ pub fn records(text: &str) -> Result<String, String> {
 fn lines(text: &str) -> Result<String, String> {
     let (mut out, mut unnamed) = (String::new(), Unnamed::default());
     let lines = (1..).zip(text.lines().map(str::trim));
-    for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+    for (number, line) in lines.filter(|(_, line)| given::is_meant(line)) {
         let written = unnamed.write(&mut out, line, || format!("line-{number}"));
         written.map_err(|message| format!("line {number} {message}"))?;
     }

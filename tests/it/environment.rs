@@ -95,7 +95,8 @@ fn a_file_names_one_key_a_line() {
     let origin = Origin::echo();
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     let file = folder.path().join("keys");
-    fs::write(&file, format!("{KEY}\n{OTHER}\n")).expect("the folder can be written");
+    let keys = format!("# the key of production\n{KEY}\n\n{OTHER}\n");
+    fs::write(&file, keys).expect("the folder can be written");
     let path = file.to_str().expect("the path is text");
     let gate = start(&origin, &[], &[("API_KEY_FILE", path)]);
     play(
@@ -105,6 +106,7 @@ fn a_file_names_one_key_a_line() {
             (&format!("X-API-Key: {OTHER}\r\n"), 200),
             ("", 401),
             ("X-API-Key: wrong\r\n", 401),
+            ("X-API-Key: # the key of production\r\n", 401),
         ],
     );
 }

@@ -122,6 +122,7 @@ impl Args {
             },
         };
         match (record.not_before.unwrap_or(now), record.expires) {
+            (_, Some(to)) if to <= now => Err(usage("--expires: the key would have ended already")),
             (from, Some(to)) if to <= from => {
                 Err(usage("--expires: the key would end before it begins"))
             }

@@ -40,24 +40,22 @@ impl Foreign {
     }
 }
 
-/// A key on each line.
+/// A key on each line, but for those that begin with `#`.
 ///
 /// # Errors
 ///
 /// When a line is no key.
 pub fn lines(text: &str) -> Read {
-    let all = |_: &str| true;
-    by_line(text, all, |line| Foreign::new(None, line).map_err(|what| format!("the key {what}")))
+    by_line(text, |line| Foreign::new(None, line).map_err(|what| format!("the key {what}")))
 }
 
-/// A name, a colon and the digest of a key on each line. A line that begins with `#` is none.
+/// A name, a colon and the digest of a key on each line, but for those that begin with `#`.
 ///
 /// # Errors
 ///
 /// When a line is anything else.
 pub fn digests(text: &str) -> Read {
-    let is_key = |line: &str| !line.trim_start().starts_with('#');
-    by_line(text, is_key, |line| {
+    by_line(text, |line| {
         let expected =
             || "expected a name, `:` and the 64 hexadecimal digits of a digest".to_owned();
         let (name, digits) = line.trim().rsplit_once(':').ok_or_else(expected)?;
@@ -114,12 +112,8 @@ pub fn pingap(text: &str) -> Read {
     if wrong.is_empty() { Ok(read) } else { Err(wrong) }
 }
 
-fn by_line(
-    text: &str,
-    is_key: impl Fn(&str) -> bool,
-    parse: impl Fn(&str) -> Result<Foreign, String>,
-) -> Read {
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && is_key(line));
+fn by_line(text: &str, parse: impl Fn(&str) -> Result<Foreign, String>) -> Read {
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| given::is_meant(line));
     let (mut read, mut wrong) = (Vec::new(), Vec::new());
     for (number, line) in lines {
         match parse(line) {

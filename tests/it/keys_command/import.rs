@@ -53,7 +53,7 @@ fn check(format: &str, text: &str, expected: &[(&str, &str)]) {
 fn every_format_is_read() {
     check(
         "lines",
-        "KEY1\n\nKEY2\r\nKEY3",
+        "# ours\nKEY1\n\nKEY2\r\n # and this\nKEY3",
         &[("key-1", "key-1"), ("key-2", "key-2"), ("key-3", "key-3")],
     );
     check(
