@@ -4,16 +4,17 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use keygate::cli::Console;
+use keygate::cli::{self, Console};
 
 fn main() -> ExitCode {
-    let arguments = keygate::cli::Arguments::parse();
+    let arguments = cli::Arguments::try_parse();
+    let arguments = arguments.unwrap_or_else(|error| cli::without_keys(error).exit());
     let mut console = Console {
         input: &mut std::io::stdin(),
         out: &mut std::io::stdout(),
         notes: &mut std::io::stderr(),
     };
-    match keygate::cli::run(arguments, &mut console) {
+    match cli::run(arguments, &mut console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // There is nobody to tell when the standard error is closed.

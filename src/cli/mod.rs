@@ -7,6 +7,7 @@ pub mod healthcheck;
 pub mod init;
 pub mod keygen;
 pub mod keys;
+mod misuse;
 pub mod package;
 pub mod serve;
 pub mod smoke;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub use self::misuse::without_keys;
 use crate::config::Environment;
 use crate::core_dump;
 

@@ -44,8 +44,13 @@ fn a_key_that_the_system_shows_fails_the_test() {
 #[test]
 fn a_key_that_a_command_prints_fails_the_test() {
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
-    let nonsense = format!("--{K1}");
-    let ran = catch_unwind(|| run(&[&nonsense], folder.path(), &[]));
+    // The path of a location is no secret, and `check` prints it.
+    let config = format!(
+        "[upstreams.a]\naddrs = [\"127.0.0.1:1\"]\n\
+         [locations.a]\npath = \"/{K1}/\"\nupstream = \"a\"\npublic = true\n"
+    );
+    std::fs::write(folder.path().join("keygate.toml"), config).expect("it can be written");
+    let ran = catch_unwind(|| run(&["check", "--config", "keygate.toml"], folder.path(), &[]));
     let panic = ran.expect_err("a key came out and nothing failed");
     assert!(panic.downcast_ref::<String>().is_some_and(|text| text.contains(K1)));
 }

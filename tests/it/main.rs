@@ -42,6 +42,7 @@ mod keys_command;
 mod keys_file;
 mod memory;
 mod metrics;
+mod misuse;
 mod mutations;
 mod names;
 mod pools;
