@@ -7,6 +7,7 @@ use humantime::format_duration;
 
 use super::{ConfigPath, Failure, table};
 use crate::config::{self, Config, Environment};
+use crate::observe::traces;
 use crate::plan::{self, Balance, Plan, Upstream};
 use crate::upstream::limit::Bounds;
 
@@ -28,6 +29,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     write_upstreams(&plan, out).map_err(closed)?;
     for warning in &plan.warnings {
         write!(out, "\n{warning}").map_err(closed)?;
+    }
+    let (_, warnings) = traces::read(&environment);
+    for warning in warnings {
+        write!(out, "\nwarning: {warning}\n").map_err(closed)?;
     }
     Ok(())
 }

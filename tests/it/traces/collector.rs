@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -133,12 +134,16 @@ pub(super) fn decode(requests: &[Recorded]) -> Vec<Value> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut decoder = command.spawn().expect("scripts/test-deps.sh has installed it");
     let mut input = decoder.stdin.take().expect("its stdin is a pipe");
-    for request in requests {
-        let digits = request.body.iter().map(|byte| format!("{byte:02x}"));
-        writeln!(input, "{}", digits.collect::<String>()).expect("it reads");
-    }
-    drop(input);
-    let output = decoder.wait_with_output().expect("it ends");
+    let output = thread::scope(|scope| {
+        // Beside reading: neither pipe holds everything.
+        scope.spawn(move || {
+            for request in requests {
+                let digits = request.body.iter().map(|byte| format!("{byte:02x}"));
+                writeln!(input, "{}", digits.collect::<String>()).expect("it reads");
+            }
+        });
+        decoder.wait_with_output().expect("it ends")
+    });
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("it is text");
     text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect()

@@ -1,10 +1,12 @@
 //! How spans come to the collector, whatever it does, and that nobody waits for that.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::collector::{Collector, gate};
 use super::get;
+use crate::examples::Port;
 use crate::support::admin::ADMIN;
 use crate::support::reference::reference;
 use crate::support::tls::{Authority, Ending, before, shows};
@@ -68,8 +70,8 @@ fn no_request_to_the_collector_has_more_than_it_may() {
 
 #[test]
 fn a_collector_that_is_not_there_is_told_once_and_comes_back() {
-    let address = Origin::echo().address.to_string();
-    let origin = Origin::echo();
+    let (origin, port) = (Origin::echo(), Port::claim());
+    let address = port.address.to_string();
     let gate = gate(&told(&origin), &format!("http://{address}"), &[]);
     ask(&gate);
     let trouble = "the collector of traces does not take spans";
@@ -83,12 +85,19 @@ fn a_collector_that_is_not_there_is_told_once_and_comes_back() {
     assert_eq!((said(&gate, trouble), count(&gate, "failed")), (1, 0));
 }
 
-/// A collector that answers so the first time, and takes what it is sent then.
-fn at_first(answer: &'static str) -> Collector {
-    Collector::scripted(move |exchange: &mut Exchange| match exchange.number {
-        1 => exchange.write(answer),
-        _ => exchange.reply(200, b""),
-    })
+/// A collector that answers so the first time, and takes what it is sent then; and when it had
+/// read each request.
+fn at_first(answer: &'static str) -> (Collector, Arc<Mutex<Vec<Instant>>>) {
+    let times = Arc::<Mutex<Vec<Instant>>>::default();
+    let read = Arc::clone(&times);
+    let collector = Collector::scripted(move |exchange: &mut Exchange| {
+        read.lock().expect("nobody panics").push(Instant::now());
+        match exchange.number {
+            1 => exchange.write(answer),
+            _ => exchange.reply(200, b""),
+        }
+    });
+    (collector, times)
 }
 
 #[test]
@@ -100,16 +109,13 @@ fn what_was_refused_for_now_is_sent_again_when_the_collector_says() {
         ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", 900),
         ("HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n", 900),
     ] {
-        let (origin, collector) = (Origin::echo(), at_first(answer));
+        let (origin, (collector, times)) = (Origin::echo(), at_first(answer));
         let gate = collector.gate(&told(&origin));
         ask(&gate);
-        collector.origin().wait_for(1);
-        let first = Instant::now();
-        collector.origin().wait_for(2);
-        // The first was seen a moment after it came.
-        let between = first.elapsed() + Duration::from_millis(100);
-        assert!(between >= Duration::from_millis(least), "{answer}: {between:?}");
         wait_for(&gate, "exported", 2);
+        let times = times.lock().expect("nobody panics");
+        let between = times[1] - times[0];
+        assert!(between >= Duration::from_millis(least), "{answer}: {between:?}");
         let requests = collector.requests();
         assert_eq!(requests[0].body, requests[1].body);
         assert_eq!(count(&gate, "failed"), 0);
@@ -125,7 +131,7 @@ fn what_was_refused_for_good_is_not_sent_again() {
         "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 308 Elsewhere\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
     ] {
-        let (origin, collector) = (Origin::echo(), at_first(answer));
+        let (origin, (collector, _)) = (Origin::echo(), at_first(answer));
         let gate = collector.gate(&told(&origin));
         ask(&gate);
         wait_for(&gate, "failed", 2);
@@ -198,11 +204,11 @@ fn a_collector_that_takes_too_long_is_asked_again() {
         step.give();
         exchange.close();
     });
-    let gate = collector.gate_with(&told(&origin), &[("OTEL_EXPORTER_OTLP_TIMEOUT", "200")]);
+    let gate = collector.gate_with(&told(&origin), &[("OTEL_EXPORTER_OTLP_TIMEOUT", "1000")]);
     ask(&gate);
     wait_for(&gate, "exported", 2);
     gate.stderr.wait_for("the trouble", |line| line.contains("does not answer in time"));
-    assert_eq!(collector.origin().connections(), 2);
+    assert!(collector.origin().connections() >= 2);
 }
 
 /// Spans wait for an hour, unless the gate ends.

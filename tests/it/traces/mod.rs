@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::collector::{Collector, Span};
 use crate::metrics::{keys_file, with_keys_file_and};
 use crate::support::reference::{guarded, keyed, plugged, reference};
-use crate::support::{Gate, Origin, Signal, wait_until};
+use crate::support::{Gate, Origin, Signal, run, wait_until};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -276,6 +276,22 @@ fn where_nothing_is_traced_the_fields_pass_as_they_came() {
         assert!(!gate.stderr.text().contains("sending traces"), "{off:?}");
     }
     assert_eq!(collector.origin().count(), 0);
+}
+
+#[test]
+fn a_check_tells_what_is_wrong_with_the_variables() {
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let config = plugged(&Origin::echo(), &[], "");
+    std::fs::write(folder.path().join("keygate.toml"), config).expect("the folder can be written");
+    let env = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+    ];
+    let check = ["check", "--config", "keygate.toml"];
+    let output = run(&check, folder.path(), &env);
+    let warns = output.stdout.contains("warning: OTEL_EXPORTER_OTLP_PROTOCOL asks for");
+    assert!(output.code == Some(0) && warns, "{output:?}");
+    assert!(!run(&check, folder.path(), &env[..1]).stdout.contains("OTEL"));
 }
 
 #[test]
