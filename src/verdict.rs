@@ -51,7 +51,7 @@ impl Asker {
         if !trusted {
             return Err(Cause::BadRequest);
         }
-        let method = head::read_method(text(only(&head.headers, &method)?)?)?;
+        let method = head::read_method(only(&head.headers, &method)?.as_bytes())?;
         let target = Bytes::copy_from_slice(only(&head.headers, &target)?.as_bytes());
         if !target.starts_with(b"/") && &*target != b"*" {
             return Err(Cause::BadRequest);
@@ -70,10 +70,6 @@ fn only<'a>(headers: &'a Fields, name: &HeaderName) -> Result<&'a HeaderValue, C
         (Some(value), None) => Ok(value),
         _ => Err(Cause::BadRequest),
     }
-}
-
-fn text(value: &HeaderValue) -> Result<&str, Cause> {
-    value.to_str().map_err(|_| Cause::BadRequest)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
 use crate::http1::declared::Declared;
 use crate::http1::field_line::NoFields;
+use crate::http1::first_line::{self, StatusLine};
 use crate::http1::lines::{self, Ends, Lines};
 use crate::http1::stock::Stock;
 
@@ -107,18 +108,16 @@ fn parse(
     asked: &Method,
     stock: &Stock,
 ) -> Result<Response, Malformed> {
-    let mut line = httparse::Response::new(&mut []);
-    line.parse(&head[..first]).map_err(|_| WHY)?;
-    let (Some(code), Some(version)) = (line.code, line.version) else { return Err(WHY) };
-    let status = StatusCode::from_u16(code).map_err(|_| WHY)?;
+    let StatusLine { is_old, status, reason } =
+        first_line::status(&head[..first], ends).ok_or(WHY)?;
     let headers = stock.read(head, first, ends).map_err(|why| match why {
         NoFields::TooMany => "the response has too many fields",
         NoFields::Malformed => WHY,
     })?;
-    let reason = line.reason.filter(|reason| Some(*reason) != status.canonical_reason());
-    let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
+    let usual = status.canonical_reason().map(str::as_bytes);
+    let reason = (usual != Some(reason)).then(|| Bytes::copy_from_slice(reason));
     let said = Declared::of(&headers).ok_or("the response says in no valid way how long it is")?;
-    frame(ResponseHead { status, reason, headers }, version == 0, said, asked)
+    frame(ResponseHead { status, reason, headers }, is_old, said, asked)
 }
 
 /// Where the body ends (RFC 9112, section 6.3).

@@ -1,9 +1,9 @@
 //! The head of a request out of a client's bytes; pure.
 //!
 //! What two parsers could read in two ways is refused here, before anything else looks at it (RFC
-//! 9112): httparse reads the first line, [`field_line`] the others, and `http`'s types take no byte
-//! that may not stand in them. The ends of lines, the target's bytes, the framing and all limits
-//! are decided in this file. What the parts say is judged by `screen`.
+//! 9112): [`first_line`] and [`field_line`] read the lines, and `http`'s types take no byte that
+//! may not stand in them. The ends of lines, the target's bytes, the framing and all limits are
+//! decided in this file. What the parts say is judged by `screen`.
 //!
 //! [`field_line`]: crate::http1::field_line
 
@@ -22,6 +22,7 @@ use crate::http1::body::Decoder;
 use crate::http1::chunk::Extensions;
 use crate::http1::declared::Declared;
 use crate::http1::field_line::{MAX_FIELDS, NoFields};
+use crate::http1::first_line::{self, RequestLine};
 use crate::http1::lines::{self, EmptyLine, Ends, Lines};
 use crate::http1::stock::Stock;
 use crate::reply::Cause;
@@ -139,26 +140,14 @@ impl Head {
     /// Why it is refused.
     pub(crate) fn parse(head: &Bytes, stock: &Stock) -> Result<Self, Refusal> {
         let first = lines::first(head);
-        let mut line = httparse::Request::new(&mut []);
-        if !head[..first].ends_with(b"\r\n") {
-            return Err(Cause::BadRequest.into());
-        }
-        line.parse(&head[..first]).map_err(cause)?;
-        let (Some(method), Some(target)) = (line.method, line.path) else {
-            return Err(Cause::BadRequest.into());
-        };
-        let version = match line.version {
-            Some(1) => Version::HTTP_11,
-            Some(0) => Version::HTTP_10,
-            _ => return Err(Cause::BadRequest.into()),
-        };
+        let line = first_line::request(&head[..first]).ok_or(Cause::BadRequest)?;
+        let RequestLine { method, target, is_old } = line;
         let headers = stock.read(head, first, Ends::Crlf).map_err(|why| match why {
             NoFields::TooMany => Cause::HeadTooLarge,
             NoFields::Malformed => Cause::BadRequest,
         })?;
         let uri = read_target(head.slice_ref(target.as_bytes()))?;
         let method = read_method(method)?;
-        let is_old = version == Version::HTTP_10;
         let framed = read_framing(&headers, is_old);
         let Some((body, declared)) = framed.filter(|_| target.is_ascii()) else {
             let asked = Some(Box::new((method, uri)));
@@ -172,6 +161,7 @@ impl Head {
         let keeps_open = may_stay_open && !framed_twice;
         let expects_continue = !is_old && !body.is_at_end() && asks_to_continue(&headers);
         let takes_trailers = declared.trailers && !is_old;
+        let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
         let request = RequestHead { method, uri, version, headers };
         Ok(Self { request, body, keeps_open, expects_continue, takes_trailers })
     }
@@ -191,11 +181,11 @@ fn read_framing(headers: &Fields, is_old: bool) -> Option<(Decoder, Declared)> {
 }
 
 /// A `#` is a character of a token, but nobody's method.
-pub(crate) fn read_method(method: &str) -> Result<Method, Cause> {
-    if method.as_bytes().contains(&b'#') {
+pub(crate) fn read_method(method: &[u8]) -> Result<Method, Cause> {
+    if method.contains(&b'#') {
         return Err(Cause::BadRequest);
     }
-    Method::from_bytes(method.as_bytes()).map_err(|_| Cause::BadRequest)
+    Method::from_bytes(method).map_err(|_| Cause::BadRequest)
 }
 
 /// A target has no fragment (RFC 9112, section 3.2); `http` would cut it off.
