@@ -193,7 +193,8 @@ impl Decoder {
             return Ok(Decoded::End);
         }
         let mut trailers = HeaderMap::new();
-        let read = field_line::read(&block, Ends::Crlf, |name, value| {
+        let read = field_line::read(&block, Ends::Crlf, |line| {
+            let (name, value) = field_line::parts(line)?;
             trailers.append(HeaderName::from_bytes(name).ok()?, stock::shared(&block, value)?);
             Some(())
         });

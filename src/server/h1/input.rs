@@ -17,6 +17,7 @@ use super::wire::Wire;
 use crate::forward::body::BodyError;
 use crate::http1::body::{Decoded, Decoder};
 use crate::http1::lines::EmptyLine;
+use crate::http1::stock::Stock;
 use crate::reply::Cause;
 use crate::server::worker::Worker;
 use crate::socket::Socket;
@@ -90,9 +91,9 @@ impl Input {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Cause>>> {
         let max_size = worker.served().plan.server.max_header_size;
-        let empty_line = &worker.stock.empty_line;
+        let stock = &worker.stock;
         if !self.left.is_empty()
-            && let Some(head) = self.head_in_left(max_size, empty_line).transpose()
+            && let Some(head) = self.head_in_left(max_size, &stock.empty_line).transpose()
         {
             return Poll::Ready(Some(head));
         }
@@ -106,10 +107,10 @@ impl Input {
             }
             let head = match self.left.is_empty() {
                 // Nearly every head comes whole, and alone: it is copied once, and nothing else.
-                true => self.head_in(bytes, max_size, empty_line),
+                true => self.head_in(bytes, max_size, stock),
                 false => {
                     self.left.extend_from_slice(bytes);
-                    self.head_in_left(max_size, empty_line)
+                    self.head_in_left(max_size, &stock.empty_line)
                 }
             };
             if let Some(head) = head.transpose() {
@@ -122,15 +123,15 @@ impl Input {
         &mut self,
         bytes: &[u8],
         max_size: usize,
-        empty_line: &EmptyLine,
+        stock: &Stock,
     ) -> Result<Option<Bytes>, Cause> {
-        let Some((start, end)) = self.search.next(bytes, max_size, empty_line)? else {
+        let Some((start, end)) = self.search.next(bytes, max_size, &stock.empty_line)? else {
             self.left = BytesMut::from(bytes);
             return Ok(None);
         };
         self.search = Search::default();
         self.left = BytesMut::from(&bytes[end..]);
-        Ok(Some(Bytes::copy_from_slice(&bytes[start..end])))
+        Ok(Some(stock.copy(&bytes[start..end])))
     }
 
     fn head_in_left(
