@@ -241,8 +241,10 @@ impl Connection {
     }
 
     /// Whether the upstream has not closed the connection, nor said anything, while it was idle.
-    /// Most of the time asking whether there is anything to read is all it costs.
     pub(super) fn is_still_free(&mut self) -> bool {
+        if self.socket.is_quiet() {
+            return true;
+        }
         let heard = poll_fn(|cx| {
             ready!(self.socket.poll_read_ready(cx))?;
             self.poll_read(cx)
