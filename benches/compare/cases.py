@@ -32,6 +32,7 @@ class Case:
     body: int = 0  # bytes that are sent with each request
     different: int = 0  # requests that differ, sent in turn; 0: one for each key
     connections: int = 0  # 0: as many as the options say
+    multiplexed: int = 0  # requests at a time over one connection of HTTP/2; 0: HTTP/1.1
     variants: tuple = ()  # of keygate, instead of the proxies
     cores: tuple = (PROXY_CORE,)
     idle: int = 10_000
@@ -44,6 +45,8 @@ CASES = {case.name: case for case in (
     Case("missing", "no key: 401", key="missing", status=401),
     Case("invalid", "a wrong key: 401", key="wrong", status=401),
     Case("connect", "a small GET with a valid key, a new connection for each request", close=True),
+    Case("h2", "a small GET with a valid key over HTTP/2, one connection with 100 streams", connections=1, multiplexed=100),
+    Case("h2missing", "the same without a key: 401", key="missing", status=401, connections=1, multiplexed=100),
     Case("body64k", "an answer of 64 KiB", path="/64k"),
     Case("body1m", "an answer of 1 MiB", path="/1m"),
     Case("upload64k", "a request body of 64 KiB", path="/upload", body=64 << 10),

@@ -65,18 +65,38 @@ def idle_connection_bytes(proxy, client, count):
 
 def load(proxy, case, connections, seconds):
     """Puts load on the proxy for some seconds; every answer must have the expected status."""
+    figures = (load_h2 if case.multiplexed else load_h1)(proxy, case, connections, seconds)
+    expected = figures["requests"] if case.status >= 400 else 0
+    if figures["broken"] or figures["refused"] != expected or not figures["requests"]:
+        raise RuntimeError(f"{proxy.label}, case {case.name}: not every answer was {case.status}: {figures}")
+    return figures
+
+
+def loaded(command, seconds):
+    """What a program that puts load on says at its end."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=seconds + 60,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}), check=True)
+    return done.stdout
+
+
+def load_h2(proxy, case, connections, seconds):
+    """The figures of h2load, which sends one key."""
+    key = {"valid": ["-H", f"x-api-key: {proxy.bench.keys[0]}"], "missing": []}[case.key]
+    said = loaded(["h2load", f"-D{seconds}", f"-c{connections}", f"-m{case.multiplexed}", *key,
+                   f"http://127.0.0.1:{proxy.h2_port}{case.path}"], seconds)
+    requests, broken = re.search(r"^requests: .* (\d+) done, .* (\d+) errored", said, re.M).groups()
+    refused = re.search(r"(\d+) 4xx", said)[1]
+    return {"requests": int(requests), "broken": int(broken), "refused": int(refused), "seconds": seconds}
+
+
+def load_h1(proxy, case, connections, seconds):
+    """The figures of wrk."""
     keys = {"valid": "keys.txt", "wrong": "wrong-keys.txt", "missing": None}[case.key]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", HERE / "load.lua",
                f"http://127.0.0.1:{proxy.port}{case.path}", "--",
                proxy.bench.folder / keys if keys else "-", "query" if case.query else "header",
                "close" if case.close else "keep", case.body, case.different]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=seconds + 60,
-                          preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}), check=True)
-    figures = json.loads(re.search(r"FIGURES (.*)", done.stdout)[1])
-    expected = figures["requests"] if case.status >= 400 else 0
-    if figures["broken"] or figures["refused"] != expected or not figures["requests"]:
-        raise RuntimeError(f"{proxy.label}, case {case.name}: not every answer was {case.status}: {figures}")
-    return figures
+    return json.loads(re.search(r"FIGURES (.*)", loaded(command, seconds))[1])
 
 
 def spent_since(before, root):
@@ -86,7 +106,7 @@ def spent_since(before, root):
 
 
 def round_figures(proxy, process, case, connections, seconds):
-    """One round: wrk's figures, and the proxy's processor time for each request."""
+    """One round: the load's figures, and the proxy's processor time for each request."""
     before = cpu_ns(process.pid)
     figures = load(proxy, case, connections, seconds)
     spent, busiest = spent_since(before, process.pid)
@@ -94,10 +114,9 @@ def round_figures(proxy, process, case, connections, seconds):
     return {
         "cpu_us": spent / 1e3 / figures["requests"],
         "rate": figures["requests"] / figures["seconds"],
-        "p50_ms": figures["p50_us"] / 1e3,
-        "p99_ms": figures["p99_us"] / 1e3,
         "busy": spent / 1e9 / figures["seconds"],
         "busiest": busiest / spent,
+        **{f"{p}_ms": figures[f"{p}_us"] / 1e3 for p in ("p50", "p99") if f"{p}_us" in figures},
     }
 
 

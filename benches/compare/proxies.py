@@ -70,6 +70,7 @@ class Proxy:
         self.label = variant.label
         self.recipe = RECIPES[name]
         self.port = free_port()
+        self.h2_port = free_port() if self.recipe.h2_apart else self.port
         self.log = bench.folder / f"{self.label}.log"
         self.log.touch()
         self.log.chmod(0o666)  # nginx's worker is another user
@@ -82,7 +83,7 @@ class Proxy:
         # A folder of its own: keygate watches it, and the log beside it would be a change.
         self.config = bench.folder / f"{self.label}-config" / self.recipe.template
         self.config.parent.mkdir(exist_ok=True)
-        self.places = {**bench.places(), "PORT": self.port, "LOG": self.log, "CONFIG": self.config,
+        self.places = {**bench.places(), "PORT": self.port, "STREAMS": self.h2_port, "LOG": self.log, "CONFIG": self.config,
                        "WORKERS": variant.workers, "KEYS": keys,
                        "KEYGATES": f'keys_file = "{bench.folder}/records.toml"' if variant.records else f"keys = [\n{keys}\n]", "CLIENTS": most_clients(),
                        "PLACE": self.recipe.query if bench.query else self.recipe.header,

@@ -22,6 +22,7 @@ class Recipe:
     undelayed: str = ""  # what passes the events of a stream on as they come, where that is not the default
     key: str = ""  # the line of one key in the configuration
     keys_file: str = ""  # where those lines stand, unless in the configuration itself
+    h2_apart: bool = False  # whether HTTP/2 without TLS is spoken at a port of its own
     under_tools: bool = True  # whether it runs under valgrind and strace in one process
     one_process: tuple = ()  # what brings it there, added to the command
     version: str = "-v"
@@ -31,12 +32,12 @@ RECIPES = {
     "nginx": Recipe(
         "nginx.conf", ("nginx", "-e", "stderr", "-p", "@DIR@", "-c", "@CONFIG@"),
         header="http_x_api_key", query="arg_api_key", strip="set $args $other_args;",
-        key="@KEY@ user-@NUMBER@;", keys_file="keys.nginx", one_process=("-g", "master_process off;")),
+        key="@KEY@ user-@NUMBER@;", keys_file="keys.nginx", h2_apart=True, one_process=("-g", "master_process off;")),
     "haproxy": Recipe(
         "haproxy.cfg", ("haproxy", "-db", "-f", "@CONFIG@"),
         header="req.hdr(x-api-key)", query="url_param(api_key)",
         strip="""http-request set-query '%[query,regsub("api_key=[^&]*&?","")]'""",
-        undelayed="option http-no-delay", key="@KEY@ user-@NUMBER@", keys_file="keys.haproxy"),
+        undelayed="option http-no-delay", key="@KEY@ user-@NUMBER@", keys_file="keys.haproxy", h2_apart=True),
     "keygate": Recipe(
         "keygate.toml", ("keygate", "serve", "--config", "@CONFIG@"),
         header='header = "X-Api-Key"', query='query = "api_key"', key='"@KEY@",', version="--version"),

@@ -21,6 +21,7 @@ need() {
 for tool in nginx haproxy wrk valgrind strace; do
     need "$tool"
 done
+case "$*" in *h2* | *all*) need h2load nghttp2-client ;; esac
 case "$*" in *pingap*) need cmake ;; esac
 if [ -n "$missing" ]; then
     echo "installing:$missing" >&2
