@@ -12,8 +12,8 @@ use super::lines::Ends;
 pub(crate) struct RequestLine<'a> {
     /// What stands before the first blank; whether it is a method is still to be seen.
     pub(crate) method: &'a [u8],
-    /// What is asked for: at least one character, no blank and no control among them.
-    pub(crate) target: &'a str,
+    /// What is asked for: at least one character of UTF-8, no blank and no control among them.
+    pub(crate) target: &'a [u8],
     /// Whether it is one of HTTP/1.0.
     pub(crate) is_old: bool,
 }
@@ -24,9 +24,11 @@ pub(crate) fn request(line: &[u8]) -> Option<RequestLine<'_>> {
     let is_old = is_old(version)?;
     let rest = rest.strip_suffix(b" ")?;
     let blank = rest.iter().position(|&byte| byte == b' ')?;
-    let target = str::from_utf8(&rest[blank + 1..]).ok()?;
-    let is_whole = !target.is_empty() && target.bytes().all(|byte| byte > b' ' && byte != DELETE);
-    is_whole.then_some(RequestLine { method: &rest[..blank], target, is_old })
+    let (method, target) = (&rest[..blank], &rest[blank + 1..]);
+    let is_whole = !target.is_empty()
+        && target.iter().all(|&byte| byte > b' ' && byte != DELETE)
+        && (target.is_ascii() || str::from_utf8(target).is_ok());
+    is_whole.then_some(RequestLine { method, target, is_old })
 }
 
 /// The line of a response.
@@ -83,14 +85,15 @@ mod tests {
     use super::*;
 
     /// What httparse finds in the line of a request that begins with no empty one.
-    fn known_request(line: &[u8]) -> Option<(Method, &str, bool)> {
+    fn known_request(line: &[u8]) -> Option<(Method, &[u8], bool)> {
         let mut parsed = httparse::Request::new(&mut []);
         parsed.parse(line).ok().filter(|_| !line.starts_with(b"\r") && !line.starts_with(b"\n"))?;
         let method = Method::from_bytes(parsed.method?.as_bytes()).ok()?;
-        Some((method, parsed.path?, parsed.version? == 0)).filter(|_| line.ends_with(b"\r\n"))
+        Some((method, parsed.path?.as_bytes(), parsed.version? == 0))
+            .filter(|_| line.ends_with(b"\r\n"))
     }
 
-    fn found_request(line: &[u8]) -> Option<(Method, &str, bool)> {
+    fn found_request(line: &[u8]) -> Option<(Method, &[u8], bool)> {
         let RequestLine { method, target, is_old } = request(line)?;
         Some((Method::from_bytes(method).ok()?, target, is_old))
     }
@@ -106,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_request_line_has_three_parts() {
-        let get = |target, is_old| Some((Method::GET, target, is_old));
+        let get = |target: &'static str, is_old| Some((Method::GET, target.as_bytes(), is_old));
         for (line, expected) in [
             ("GET / HTTP/1.1", get("/", false)),
             ("GET /a?b#c HTTP/1.0", get("/a?b#c", true)),

@@ -146,7 +146,7 @@ impl Head {
             NoFields::TooMany => Cause::HeadTooLarge,
             NoFields::Malformed => Cause::BadRequest,
         })?;
-        let uri = read_target(head.slice_ref(target.as_bytes()))?;
+        let uri = read_target(head.slice_ref(target))?;
         let method = read_method(method)?;
         let framed = read_framing(&headers, is_old);
         let Some((body, declared)) = framed.filter(|_| target.is_ascii()) else {
