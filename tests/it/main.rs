@@ -15,6 +15,7 @@ mod concurrency;
 mod config;
 mod cores;
 mod cors;
+mod decisions;
 mod demo;
 mod deploy;
 mod ejection;

@@ -2,7 +2,6 @@
 
 mod bodies;
 mod conformance;
-mod decisions;
 mod ends;
 mod programs;
 mod responses;

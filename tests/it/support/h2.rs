@@ -136,9 +136,15 @@ impl H2 {
 
     /// Opens a stream with these fields.
     pub(crate) fn open(&mut self, flags: u8, fields: &[Field<'_>]) -> u32 {
+        let stream = self.following();
+        self.headers(stream, flags, fields);
+        stream
+    }
+
+    /// The number of the stream that is opened next.
+    pub(crate) fn following(&mut self) -> u32 {
         let stream = self.next;
         self.next += 2;
-        self.headers(stream, flags, fields);
         stream
     }
 

@@ -1,80 +1,20 @@
-//! Whatever is asked, it is decided alike over HTTP/1.1 and HTTP/2, and the same goes upstream.
+//! Whatever is asked, it is decided alike, over whichever version of HTTP, with TLS and without, as
+//! the upgrade to a WebSocket or not; and the same goes upstream.
+
+mod ways;
 
 use std::thread;
 
-use crate::support::h2::{END_HEADERS, END_STREAM, H2, HEADERS, raw_block};
-use crate::support::reference::{guarded, half_open, with_keys};
-use crate::support::{Failures, Gate, Origin, visible};
+use ways::{Request, Stand, Way};
 
-/// What came of a request: the status, 400 for any refusal as malformed, and the target upstream.
-type Outcome = (u16, Option<String>);
+use crate::support::reference::{ROOT, reference};
+use crate::support::{Failures, Origin, visible};
 
-/// A target, and fields besides.
-type Request = (Vec<u8>, Vec<(&'static str, Vec<u8>)>);
-
-fn outcome(origin: &Origin, before: usize, status: u16) -> Outcome {
-    let arrived = origin.requests().split_off(before);
-    (status, arrived.first().map(|one| one.target().to_owned()))
-}
-
-fn over_1(gate: &Gate, origin: &Origin, target: &[u8], fields: &[(&str, &[u8])]) -> Outcome {
-    let before = origin.count();
-    let mut bytes = [b"GET ", target, b" HTTP/1.1\r\nHost: a.test\r\n"].concat();
-    for (name, value) in fields {
-        bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
-    }
-    bytes.extend(b"\r\n");
-    let status = gate.client().send(with_keys(&bytes)).response().status;
-    outcome(origin, before, status)
-}
-
-fn over_2(gate: &Gate, origin: &Origin, target: &[u8], fields: &[(&str, &[u8])]) -> Outcome {
-    let before = origin.count();
-    let pseudo: [(&[u8], &[u8]); 4] = [
-        (b":method", b"GET"),
-        (b":scheme", b"http"),
-        (b":path", target),
-        (b":authority", b"a.test"),
-    ];
-    let lower: Vec<_> =
-        fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), *value)).collect();
-    let more = lower.iter().map(|(name, value)| (name.as_bytes(), *value));
-    let all: Vec<_> = pseudo
-        .into_iter()
-        .chain(more)
-        .map(|(name, value)| (with_keys(name), with_keys(value)))
-        .collect();
-    let block = raw_block(all.iter().map(|(name, value)| (&name[..], &value[..])));
-    let mut h2 = H2::over(gate.client());
-    h2.frame(HEADERS, END_STREAM | END_HEADERS, 1, &block);
-    let answer = h2.answer(1);
-    let malformed = !answer.complete && answer.error.is_some();
-    outcome(origin, before, if malformed { 400 } else { answer.status })
-}
-
-/// Asks the same in both ways, of a gate whose rest is closed and of one whose rest is open.
+/// Asks the same in every way, of a gate whose rest is closed and of one whose rest is open.
 fn compare(requests: &[Request]) {
     let failures: Vec<_> = thread::scope(|scope| {
         let parts = requests.chunks(requests.len().div_ceil(4));
-        let check = |part: &[Request]| {
-            let mut failures = Failures::new();
-            for start in [guarded, half_open] {
-                // It tells no target: a key may stand in one that is no parameter of a location.
-                let origin = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-                let gate = start(&origin);
-                for (target, fields) in part {
-                    let fields: Vec<_> =
-                        fields.iter().map(|(name, value)| (*name, &value[..])).collect();
-                    let old = over_1(&gate, &origin, target, &fields);
-                    let new = over_2(&gate, &origin, target, &fields);
-                    failures.row(old == new, || {
-                        format!("{} {fields:?}: {old:?}, {new:?}", visible(target))
-                    });
-                }
-            }
-            failures
-        };
-        let parts: Vec<_> = parts.map(|part| scope.spawn(move || check(part))).collect();
+        let parts: Vec<_> = parts.map(|part| scope.spawn(move || compare_part(part))).collect();
         parts.into_iter().map(|part| part.join().expect("no part panics")).collect()
     });
     let mut all = Failures::new();
@@ -82,10 +22,39 @@ fn compare(requests: &[Request]) {
     all.report();
 }
 
+fn compare_part(requests: &[Request]) -> Failures {
+    let mut failures = Failures::new();
+    for rest in ["", ROOT] {
+        let stand = Stand::new(|origin: &Origin| reference(origin) + rest);
+        let [mut first, mut others @ ..] = Way::ALL.map(|way| stand.asker(way));
+        for request in requests {
+            let expected = first.ask(request);
+            for other in &mut others {
+                let found = other.ask(request);
+                failures.row(found == expected, || {
+                    let (target, fields) = request;
+                    let way = other.way();
+                    format!("{} {fields:?}: {expected:?}, {way:?} {found:?}", visible(target))
+                });
+            }
+        }
+    }
+    failures
+}
+
 /// The ways in which a key may be given.
 fn keys() -> Vec<Vec<(&'static str, Vec<u8>)>> {
     let field = |value: &str| ("X-API-Key", value.as_bytes().to_vec());
-    vec![vec![], vec![field("K1")], vec![field("K2")], vec![field("K1"), field("K1")]]
+    let bearer = ("Authorization", b"Bearer K1".to_vec());
+    vec![
+        vec![],
+        vec![field("K1")],
+        vec![field("K2")],
+        vec![field("K1"), field("K1")],
+        vec![field("K2"), field("K1")],
+        vec![field("no key")],
+        vec![field(""), bearer],
+    ]
 }
 
 #[test]
