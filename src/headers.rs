@@ -74,6 +74,12 @@ pub(crate) fn is_always(name: &HeaderName) -> bool {
     }
 }
 
+/// Whether this may be the name of a field. The crate that decodes HTTP/2 lets a quotation mark
+/// stand in one as well, and whoever reads that over HTTP/1 may take it for another name.
+pub(crate) fn is_token(name: &HeaderName) -> bool {
+    !name.as_str().contains('"')
+}
+
 fn is_idle(option: &[u8]) -> bool {
     IDLE_OPTIONS.iter().any(|idle| is_option(option, idle))
 }

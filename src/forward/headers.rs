@@ -344,6 +344,7 @@ pub(crate) fn trailer_may_pass(name: &HeaderName, credentials: &[HeaderName]) ->
         TRAILER,
     ];
     !NEVER.contains(name)
+        && headers::is_token(name)
         && !headers::is_always(name)
         && !screen::is_reserved(name)
         && !credentials.iter().any(|own| headers::is_alias(own.as_str(), name.as_str()))

@@ -271,6 +271,8 @@ fn trailers_neither_frame_nor_identify() {
     for name in never.split(' ') {
         check_trailer(name, false);
     }
+    let none = HeaderName::from_lowercase(b"x\"y").expect("one of HTTP/2 may have it");
+    assert!(!trailer_may_pass(&none, &[]));
 }
 
 #[test]

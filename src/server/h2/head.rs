@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use crate::fields::Fields;
 use crate::head::RequestHead;
+use crate::headers::is_token;
 use crate::http1::declared::Declared;
 use crate::http1::field_line::MAX_FIELDS;
 use crate::reply::Cause;
@@ -120,7 +121,7 @@ fn fields(uri: &Uri, headers: &HeaderMap, mut fields: Fields) -> Result<Fields, 
     }
     let takes_host = fields.is_empty();
     for (name, value) in headers {
-        if has_blank_ends(value.as_bytes()) {
+        if has_blank_ends(value.as_bytes()) || !is_token(name) {
             return Err(Cause::BadRequest);
         }
         if *name == HOST && !takes_host || *name == COOKIE && fields.contains(&COOKIE) {
@@ -141,9 +142,11 @@ fn has_blank_ends(value: &[u8]) -> bool {
     is_blank(value.first()) || is_blank(value.last())
 }
 
-/// The cookies in one field, into however many they were split (RFC 9113, section 8.2.3).
+/// The cookies in one field, into however many they were split (RFC 9113, section 8.2.3). An empty
+/// one would leave a blank at an end.
 fn cookie(headers: &HeaderMap) -> Result<HeaderValue, Cause> {
-    let mut crumbs = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let crumbs = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let mut crumbs = crumbs.filter(|crumb| !crumb.is_empty());
     match (crumbs.next(), crumbs.next()) {
         (Some(only), None) => HeaderValue::from_bytes(only),
         (first, second) => {
@@ -169,7 +172,8 @@ mod tests {
         *request.uri_mut() = uri.parse().expect("a URI");
         for line in fields.lines() {
             let (name, value) = line.split_once(':').expect("a field");
-            let name: http::HeaderName = name.parse().expect("a name");
+            // As the crate does that decodes them.
+            let name = http::HeaderName::from_lowercase(name.as_bytes()).expect("a name");
             request.headers_mut().append(name, value.parse().expect("a value"));
         }
         let head = Head::new(request.into_parts().0, has_ended, MAX_SIZE, Fields::new());
@@ -195,6 +199,8 @@ mod tests {
             ("/x", "accept:b\nhost:a.test", "/x", "accept: b\nhost: a.test"),
             ("http://a.test/x", "host:A.test", "/x", "host: a.test"),
             ("http://a.test/", "cookie:a\nb:c\ncookie:d", "/", "host: a.test\ncookie: a; d\nb: c"),
+            ("http://a.test/", "cookie:\ncookie:a\ncookie:", "/", "host: a.test\ncookie: a"),
+            ("http://a.test/", "cookie:\ncookie:", "/", "host: a.test\ncookie: "),
             ("/x", "host:a\nhost:b", "/x", "host: a\nhost: b"),
         ] {
             check(uri, fields, Ok((target, read)));
@@ -212,6 +218,7 @@ mod tests {
             ("/x", "a: b"),
             ("/x", "a:b "),
             ("/x", "a:\tb"),
+            ("/x", "x-api\"key:b"),
             ("/x", "content-length:1\ncontent-length:2"),
             ("/x", "content-length:+1"),
             ("/x", "content-length:9223372036854775808"),

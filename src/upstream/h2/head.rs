@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use crate::fields::Fields;
 use crate::forward::headers::{self, Lines, Outgoing};
 use crate::head::ResponseHead;
+use crate::headers::is_token;
 use crate::http1::declared::Declared;
 use crate::http1::field_line::MAX_FIELDS;
 use crate::http1::stock::Stock;
@@ -126,7 +127,7 @@ pub(crate) fn response(
 /// Fields as keygate keeps them.
 ///
 /// # Errors
-/// There are too many.
+/// There are too many, or one is none.
 pub(super) fn fields(map: HeaderMap, stock: &Stock) -> Result<Fields, &'static str> {
     if map.len() > MAX_FIELDS {
         return Err("the response has too many fields");
@@ -138,6 +139,9 @@ pub(super) fn fields(map: HeaderMap, stock: &Stock) -> Result<Fields, &'static s
         // A name stands before the first of its values.
         last = name.or(last);
         if let Some(name) = &last {
+            if !is_token(name) {
+                return Err("the response has a field whose name is none");
+            }
             fields.append(name.clone(), value);
         }
     }

@@ -15,6 +15,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("a name in capitals", "X-Up", "x"),
     ("a name with a blank", "x y", "x"),
     ("a name with a colon in it", "x:y", "x"),
+    ("a name with a quotation mark", "x\"y", "x"),
     ("no name", "", "x"),
     ("a line feed in a value", "x", "a\nset-cookie: b"),
     ("two lines in a value", "x", "a\r\nset-cookie: b"),
