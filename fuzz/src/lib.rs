@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod http2;
 pub mod rules;
 pub mod stand;
 pub mod strict;

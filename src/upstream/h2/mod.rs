@@ -8,6 +8,6 @@ pub(super) mod head;
 mod link;
 pub(super) mod links;
 mod quiet;
-pub(super) mod stream;
+pub(crate) mod stream;
 mod upload;
 mod wire;

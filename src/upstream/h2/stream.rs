@@ -44,7 +44,8 @@ enum Download {
     Over,
 }
 
-struct Coming {
+/// A body that comes.
+pub(crate) struct Coming {
     stream: RecvStream,
     /// How much is to come, where that was said.
     left: Option<u64>,
@@ -208,13 +209,13 @@ impl Drop for Stream {
 }
 
 /// What has come.
-enum Heard {
+pub(crate) enum Heard {
     Interim(Said),
     Final(crate::head::ResponseHead, Coming),
 }
 
 /// Why there is no head.
-enum Trouble {
+pub(crate) enum Trouble {
     Stream(h2::Error),
     Malformed(&'static str),
 }
@@ -231,7 +232,8 @@ impl From<&'static str> for Trouble {
     }
 }
 
-fn poll_head(
+/// What comes before the body, one by one.
+pub(crate) fn poll_head(
     response: &mut ResponseFuture,
     asked: &Method,
     cx: &mut Context<'_>,
@@ -260,7 +262,7 @@ fn poll_head(
 impl Coming {
     /// The next piece. The upstream may send as much again as the client has taken: what was handed
     /// over last has gone on when more is asked for.
-    fn poll_frame(
+    pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {

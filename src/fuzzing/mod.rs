@@ -1,5 +1,7 @@
 //! What the fuzz targets reach of the crate's inside; there is none of it in any other build.
 
+mod http2;
+
 use std::net::IpAddr;
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +19,11 @@ use crate::plan::TrustedProxies;
 use crate::screen;
 use crate::server::h1::head::{Head, Search};
 use crate::upstream::head::{self, Response};
+
+pub use http2::{Asked, asked_over_1, asked_over_2, heard_over_2};
+
+/// The longest head.
+const MAX_SIZE: usize = 32 * 1024;
 
 /// What a request without a body looks like upstream.
 #[derive(Debug)]
@@ -93,7 +100,6 @@ pub struct Request {
 /// Reads the requests of a connection whose bytes come in these pieces, as far as they are valid;
 /// says whether they are to their end.
 pub fn requests(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> (Vec<Request>, bool) {
-    const MAX_SIZE: usize = 32 * 1024;
     let (mut left, mut rest) = (BytesMut::new(), bytes);
     let mut pieces = pieces.into_iter();
     let mut more = |left: &mut BytesMut| {
