@@ -42,16 +42,17 @@ def received(stream):
     return data
 
 
-def connect(port):
+def connect(port, tls=None):
+    """A connection; over TLS where there is a context for it."""
     stream = socket.create_connection(("127.0.0.1", port), PATIENCE)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return stream
+    return tls.wrap_socket(stream, server_hostname="localhost") if tls else stream
 
 
-def status(port, wanted):
+def status(port, wanted, tls=None):
     """The status of a request on a connection of its own; 0 if there is no answer."""
     try:
-        with connect(port) as stream:
+        with connect(port, tls) as stream:
             return ask(stream, wanted)[0]
     except OSError:
         return 0
@@ -109,9 +110,9 @@ class Load:
 
     PROCESSES, THREADS = 2, 8
 
-    def __init__(self, port, rate, keyless_rate=200):
+    def __init__(self, port, rate, keyless_rate=200, tls=None):
         # One thread of each process has no key.
-        self.port, self.keyless_pace = port, self.PROCESSES / keyless_rate
+        self.port, self.keyless_pace, self.tls = port, self.PROCESSES / keyless_rate, tls
         self.pace = self.PROCESSES * (self.THREADS - 1) / rate
         self.stop = multiprocessing.Event()
         self.results = multiprocessing.Queue()
@@ -175,7 +176,7 @@ class Load:
         wanted, stream = request(KEY), None
         for _ in self._turns(self.pace):
             try:
-                stream = stream or connect(self.port)
+                stream = stream or connect(self.port, self.tls)
                 answered, body, ends = ask(stream, wanted)
                 tally.valid(answered, body)
                 if ends:
@@ -188,7 +189,7 @@ class Load:
         wanted = request(KEY, lines="Connection: close\r\n")
         for _ in self._turns(self.pace):
             try:
-                with connect(self.port) as stream:
+                with connect(self.port, self.tls) as stream:
                     tally.valid(*ask(stream, wanted)[:2])
             except OSError as error:
                 tally.fails(f"on a new connection: {error!r}")
@@ -198,7 +199,7 @@ class Load:
         wanted = [request(), request(WRONG_KEY), bearer, request(path="/")]
         for turn, _ in enumerate(self._turns(self.keyless_pace)):
             try:
-                with connect(self.port) as stream:
+                with connect(self.port, self.tls) as stream:
                     tally.keyless(ask(stream, wanted[turn % len(wanted)])[0])
             except OSError as error:
                 tally.fails(f"without a key: {error!r}")

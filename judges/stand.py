@@ -50,15 +50,17 @@ PASSING = Path(__file__).parent.parent / "tests/it/support/passing.py"
 class Gate:
     """A running gate: `with Gate(config) as gate`. Its configuration is the folder of `gate.path`."""
 
-    def __init__(self, config, limits=None, stdout=None, passed=None):
+    def __init__(self, config, limits=None, stdout=None, passed=None, files=None):
         self.config, self.limits, self.wanted_stdout = config, limits, stdout
-        self.passed = passed
+        self.passed, self.files = passed, files or {}
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="keygate-judge-")
         self.path = Path(self.folder.name) / "config" / "keygate.toml"
         self.path.parent.mkdir()
         self.path.write_text(self.config)
+        for name, text in self.files.items():
+            (self.path.parent / name).write_text(text)
         command = [binary(), "--config", "config"]
         if self.passed:
             # It becomes keygate, which has then the socket that this has as its standard input.

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::{ask, hide, secured, site};
+use crate::support::reference::K1;
 use crate::support::tls::{Authority, Certificate, Shaking};
-use crate::support::{Gate, Origin, wait_until};
+use crate::support::{Client, Gate, Origin, h2, wait_until};
 
 /// How often certificates change under load.
 const RELOADS: usize = 20;
@@ -102,22 +103,56 @@ pub(crate) fn links_that_are_turned_bring_a_new_pair() {
     wait_for(&gate, &authority, &certbot);
 }
 
+const H1: &[u8] = b"http/1.1";
+const H2: &[u8] = b"h2";
+
+/// Somebody who asks over either.
+enum Asker {
+    Http1(Client),
+    Http2(h2::H2),
+}
+
+impl Asker {
+    fn over(client: Client, protocol: &[u8]) -> Self {
+        if protocol == H2 { Self::Http2(h2::H2::over(client)) } else { Self::Http1(client) }
+    }
+
+    fn ask(&mut self) -> String {
+        match self {
+            Self::Http1(client) => client.send(ask()).response().text(),
+            Self::Http2(h2) => h2.ask(&h2::request("GET", "/x", &[("x-api-key", K1)])).text(),
+        }
+    }
+}
+
+/// Says that it is done when it is dropped.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn certificates_that_change_under_load_fail_no_request() {
     let (origin, (authority, site)) = (Origin::echo(), site());
     let gate = secured(&origin, &site, "", &[]);
     let (done, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        for kept in [true, true, false, false] {
-            let (gate, done, asked, authority) = (&gate, &done, &asked, &authority);
+        // Whoever asks ends as well when this test fails.
+        let done = Done(&done);
+        for (kept, protocol) in [(true, H1), (false, H1), (true, H2), (false, H2)] {
+            let (gate, asked, authority) = (&gate, &asked, &authority);
+            let done = done.0;
             scope.spawn(move || {
-                let shaking = Shaking::with(authority.roots());
-                let mut client = shaking.client(gate);
+                let shaking = Shaking::with(authority.roots()).alpn(&[protocol]);
+                let mut asker = Asker::over(shaking.client(gate), protocol);
                 while !done.load(Ordering::SeqCst) {
                     if !kept {
-                        client = shaking.client(gate);
+                        asker = Asker::over(shaking.client(gate), protocol);
                     }
-                    assert_eq!(client.send(ask()).response().text(), "/x");
+                    assert_eq!(asker.ask(), "/x");
                     asked.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -128,7 +163,6 @@ fn certificates_that_change_under_load_fail_no_request() {
             gate.write("site.pem", &renewed.cert);
             wait_for(&gate, &authority, &renewed);
         }
-        done.store(true, Ordering::SeqCst);
     });
     assert!(asked.load(Ordering::SeqCst) > RELOADS);
 }
