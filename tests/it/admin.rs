@@ -1,6 +1,7 @@
 //! The admin listener: health, who may ask what, and what it costs nobody.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::support::admin::ADMIN;
 use crate::support::reference::{K1, keyed, one_location, reference, upstream};
@@ -83,6 +84,7 @@ fn it_takes_no_long_heads_and_waits_for_nobody_for_long() {
     });
     let mut patient = gate.admin_client();
     patient.patience(2 * DEADLINE).send("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(!patient.hears_within(Duration::from_secs(1)), "there is one more at a time");
     assert_eq!(patient.response().status, 200);
     // The API has not noticed any of it.
     let public = "GET /public/x HTTP/1.1\r\nHost: a.test\r\n\r\n";

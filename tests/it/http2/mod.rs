@@ -5,6 +5,7 @@ mod conformance;
 mod ends;
 mod programs;
 mod responses;
+mod waiting;
 
 use crate::support::Gate;
 use crate::support::h2::{Field, H2, request};

@@ -2,7 +2,7 @@
 
 use super::{connect, keyed};
 use crate::support::h2::{END_STREAM, NONE, request};
-use crate::support::reference::guarded;
+use crate::support::reference::{K1, guarded};
 use crate::support::{Origin, wait_until};
 
 #[test]
@@ -138,6 +138,23 @@ fn many_streams_share_a_connection() {
         assert_eq!(bodies, targets);
     }
     assert_eq!(origin.count(), 500);
+}
+
+/// The gate logs all it can, and fails its test if a key comes out.
+#[test]
+fn no_log_tells_the_key_in_what_cannot_be_read() {
+    let origin = Origin::echo();
+    let gate = guarded(&origin);
+    let path = format!("/q/x?api_key={K1} ");
+    let authority = format!("{K1} .test");
+    for (name, value) in [(":path", &path), (":authority", &authority), (":scheme", &authority)] {
+        let mut fields = request("GET", "/q/x", &[]);
+        let field = fields.iter_mut().find(|(known, _)| *known == name);
+        field.expect("it is there").1 = value;
+        assert_ne!(connect(&gate).ask(&fields).status, 200);
+    }
+    // The crate for HTTP/2 has something to say of each.
+    assert_eq!(origin.count(), 0);
 }
 
 #[test]
