@@ -202,7 +202,9 @@ impl Compiler<'_> {
             max_queue: written.max_queue.number() as usize,
             queue_timeout: written.queue_timeout.0,
         });
-        let live = Live::new(&addrs, bounds);
+        let known = self.previous.into_iter().flat_map(|plan| &plan.upstreams);
+        let named = known.clone().find(|upstream| *upstream.name == *table.name);
+        let live = Live::new(&addrs, bounds, named.map(|upstream| &upstream.live));
         let upstream = Upstream {
             name: table.name.as_str().into(),
             addrs,
@@ -223,8 +225,7 @@ impl Compiler<'_> {
             tls,
         };
         let same = |old: &&Arc<Upstream>| ***old == upstream;
-        let previous = self.previous.and_then(|plan| plan.upstreams.iter().find(same));
-        Some(previous.map_or_else(|| Arc::new(upstream), Arc::clone))
+        Some(known.clone().find(same).map_or_else(|| Arc::new(upstream), Arc::clone))
     }
 
     /// What is wrong between the tables.

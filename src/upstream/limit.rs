@@ -1,10 +1,10 @@
 //! How many requests an upstream gets at a time, and those that wait for their turn.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::timers::Timers;
 
@@ -24,15 +24,27 @@ pub struct Bounds {
 #[derive(Debug)]
 pub(crate) struct Limit {
     bounds: Bounds,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
+    /// The how-manieth it is of those that have the same places.
+    number: u64,
+}
+
+/// The places of an upstream, for as long as there is one of its name.
+#[derive(Debug)]
+struct Places {
+    free: Semaphore,
     waiting: AtomicUsize,
+    /// How many that are taken are not to be free again, since there may be fewer now.
+    owed: AtomicUsize,
+    /// Which limit says how many there are.
+    number: AtomicU64,
+    /// How many that is.
+    max: Mutex<usize>,
 }
 
 /// A request's place, left when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    _permit: OwnedSemaphorePermit,
-}
+pub(crate) struct Place(Arc<Places>);
 
 /// Why a request gets no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +57,27 @@ pub(crate) enum NoPlace {
 
 impl Limit {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        let places = Arc::new(Semaphore::new(bounds.max_connections));
-        Self { bounds, places, waiting: AtomicUsize::new(0) }
+        let places = Arc::new(Places {
+            free: Semaphore::new(bounds.max_connections),
+            waiting: AtomicUsize::new(0),
+            owed: AtomicUsize::new(0),
+            number: AtomicU64::new(0),
+            max: Mutex::new(bounds.max_connections),
+        });
+        Self { bounds, places, number: 0 }
+    }
+
+    /// One that goes on with the requests that were counted by `previous`. It holds with the first
+    /// request that it is asked for: a plan may be made and never serve.
+    pub(crate) fn after(previous: &Self, bounds: Bounds) -> Self {
+        let number = previous.number + 1;
+        Self { bounds, places: Arc::clone(&previous.places), number }
     }
 
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         // One that is refused is counted for a moment.
-        self.waiting.load(Ordering::Relaxed).min(self.bounds.max_queue)
+        self.places.waiting.load(Ordering::Relaxed).min(self.bounds.max_queue)
     }
 
     /// Takes a place, or waits for one. Whoever drops this waits no more.
@@ -60,17 +85,55 @@ impl Limit {
     /// # Errors
     /// Why there is none.
     pub(crate) async fn enter(&self, timers: &Timers) -> Result<Place, NoPlace> {
+        self.places.are(self.bounds.max_connections, self.number);
         // While somebody waits there is no permit to be had this way.
-        if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(Place { _permit: permit });
+        if let Ok(permit) = self.places.free.try_acquire() {
+            return Ok(self.place(permit));
         }
-        let _waiting = Waiting::begin(&self.waiting, self.bounds.max_queue)?;
-        let free = Arc::clone(&self.places).acquire_owned();
-        match timers.timeout(self.bounds.queue_timeout, free).await {
-            Ok(Ok(permit)) => Ok(Place { _permit: permit }),
+        let _waiting = Waiting::begin(&self.places.waiting, self.bounds.max_queue)?;
+        match timers.timeout(self.bounds.queue_timeout, self.places.free.acquire()).await {
+            Ok(Ok(permit)) => Ok(self.place(permit)),
             // The semaphore is never closed; if it were, nobody would be let in.
             Err(_) | Ok(Err(_)) => Err(NoPlace::Late),
         }
+    }
+
+    fn place(&self, permit: SemaphorePermit<'_>) -> Place {
+        permit.forget();
+        Place(Arc::clone(&self.places))
+    }
+}
+
+impl Places {
+    /// There are so many from now on, as the limit of this number says; an older one has no say.
+    fn are(&self, max: usize, number: u64) {
+        if self.number.load(Ordering::Acquire) >= number {
+            return;
+        }
+        let mut before = self.max.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.number.load(Ordering::Acquire) >= number {
+            return;
+        }
+        let before = std::mem::replace(&mut *before, max);
+        let (fewer, more) = (before.saturating_sub(max), max.saturating_sub(before));
+        self.owed.fetch_add(fewer - self.free.forget_permits(fewer), Ordering::AcqRel);
+        let pay = |owed: usize| Some(owed.saturating_sub(more));
+        let owed = self.owed.fetch_update(Ordering::AcqRel, Ordering::Acquire, pay);
+        self.free.add_permits(more.saturating_sub(owed.unwrap_or(0)));
+        self.number.store(number, Ordering::Release);
+    }
+
+    fn free_one(&self) {
+        let pay = |owed: usize| owed.checked_sub(1);
+        if self.owed.fetch_update(Ordering::AcqRel, Ordering::Acquire, pay).is_err() {
+            self.free.add_permits(1);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.free_one();
     }
 }
 
@@ -166,5 +229,71 @@ mod tests {
         assert_eq!(limit.enter(&timers).await.err(), Some(NoPlace::Late));
         assert!(begun.elapsed() >= limit.bounds.queue_timeout);
         assert_eq!(limit.waiting(), 0);
+    }
+
+    /// Takes places until there is none left, and says how many there were.
+    fn fill(limit: &Limit, taken: &mut Vec<Place>) -> usize {
+        let (timers, before) = (Timers::of_this_runtime(), taken.len());
+        loop {
+            let mut entering: Entering<'_> = Box::pin(limit.enter(&timers));
+            match poll(&mut entering) {
+                Some(Ok(place)) => taken.push(place),
+                _ => return taken.len() - before,
+            }
+        }
+    }
+
+    fn bounds(max_connections: usize) -> Bounds {
+        Bounds { max_connections, max_queue: 3, queue_timeout: HOUR }
+    }
+
+    #[tokio::test]
+    async fn what_was_counted_before_counts_still() {
+        let (old, mut taken) = (Limit::new(bounds(3)), Vec::new());
+        assert_eq!(fill(&old, &mut taken), 3);
+        let same = Limit::after(&old, bounds(3));
+        assert_eq!(fill(&same, &mut taken), 0);
+        let more = Limit::after(&same, bounds(5));
+        assert_eq!(fill(&more, &mut taken), 2);
+        // What is served by the old one has its places among those of now.
+        assert_eq!(fill(&old, &mut taken), 0);
+        let fewer = Limit::after(&more, bounds(2));
+        for left in [4, 3, 2] {
+            assert_eq!(fill(&fewer, &mut taken), 0, "with {left} there is room");
+            taken.truncate(left);
+        }
+        taken.truncate(1);
+        assert_eq!(fill(&fewer, &mut taken), 1);
+        // Of those that are owed some are paid by there being more.
+        let fewest = Limit::after(&fewer, bounds(1));
+        assert_eq!(fill(&fewest, &mut taken), 0);
+        let again = Limit::after(&fewest, bounds(4));
+        assert_eq!(fill(&again, &mut taken), 2);
+        taken.clear();
+        assert_eq!(fill(&again, &mut taken), 4);
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_never_serves_changes_nothing() {
+        let (old, mut taken) = (Limit::new(bounds(1)), Vec::new());
+        let _refused = Limit::after(&old, bounds(9));
+        assert_eq!(fill(&old, &mut taken), 1);
+        let next = Limit::after(&old, bounds(2));
+        assert_eq!(fill(&next, &mut taken), 1);
+    }
+
+    #[tokio::test]
+    async fn who_waited_before_is_served_before() {
+        let (timers, old) = (Timers::of_this_runtime(), Limit::new(bounds(1)));
+        let place = old.enter(&timers).await.ok();
+        let mut first: Entering<'_> = Box::pin(old.enter(&timers));
+        assert!(poll(&mut first).is_none());
+        let new = Limit::after(&old, bounds(1));
+        let mut second: Entering<'_> = Box::pin(new.enter(&timers));
+        assert!(poll(&mut second).is_none());
+        assert_eq!(new.waiting(), 2);
+        drop(place);
+        assert!(poll(&mut second).is_none());
+        assert!(matches!(poll(&mut first), Some(Ok(_))));
     }
 }

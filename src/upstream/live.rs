@@ -81,8 +81,13 @@ pub(super) enum News {
 }
 
 impl Live {
-    /// The state of an upstream with these addresses and bounds.
-    pub(crate) fn new(addrs: &[UpstreamAddr], bounds: Option<Bounds>) -> Self {
+    /// The state of an upstream with these addresses and bounds; `previous` is that of the one of
+    /// its name, whose requests count among those of now.
+    pub(crate) fn new(
+        addrs: &[UpstreamAddr],
+        bounds: Option<Bounds>,
+        previous: Option<&Self>,
+    ) -> Self {
         let known = addrs.iter().map(|addr| {
             let endpoints = match addr.target.ip() {
                 _ if addr.target.name().is_some() => Vec::new(),
@@ -91,7 +96,11 @@ impl Live {
             Meaning { endpoints, ..Meaning::default() }
         });
         let known = watch::Sender::new(Known(known.collect()));
-        Self { known, limit: bounds.map(Limit::new) }
+        let limit = bounds.map(|bounds| match previous.and_then(Self::limit) {
+            Some(previous) => Limit::after(previous, bounds),
+            None => Limit::new(bounds),
+        });
+        Self { known, limit }
     }
 
     /// What is known now, and from now on.
@@ -196,18 +205,18 @@ mod tests {
 
     #[test]
     fn addresses_are_known_from_the_start_and_names_are_awaited() {
-        let live = Live::new(&addrs(&["10.0.0.1", "::1"]), None);
+        let live = Live::new(&addrs(&["10.0.0.1", "::1"]), None, None);
         assert_eq!(known(&live).len(), 2);
-        let live = Live::new(&addrs(&["app.test"]), None);
+        let live = Live::new(&addrs(&["app.test"]), None, None);
         assert!(live.known.borrow().is_awaited() && known(&live).is_empty());
-        let live = Live::new(&addrs(&["app.test", "10.0.0.1"]), None);
+        let live = Live::new(&addrs(&["app.test", "10.0.0.1"]), None, None);
         assert!(!live.known.borrow().is_awaited(), "one can serve");
     }
 
     #[test]
     fn what_stays_is_the_same_and_nothing_that_is_the_same_is_news() {
         let (addrs, now) = (addrs(&["app.test"]), Instant::now());
-        let live = Live::new(&addrs, None);
+        let live = Live::new(&addrs, None, None);
         let learn = |last: &[u8]| live.learn(&addrs, 0, Ok(ips(last.iter().copied())), now);
         assert_eq!(learn(&[1, 2, 2]), News::Changed);
         let before = live.endpoints();
@@ -222,7 +231,7 @@ mod tests {
     #[test]
     fn what_cannot_be_resolved_any_more_is_used_for_a_while() {
         let (addrs, now) = (addrs(&["app.test"]), Instant::now());
-        let live = Live::new(&addrs, None);
+        let live = Live::new(&addrs, None, None);
         let fails = |at| live.learn(&addrs, 0, Err("no such name".to_owned()), at);
         assert_eq!(fails(now), News::Lost);
         assert!(!live.known.borrow().is_awaited(), "it is known that there is none");

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{Client, DEADLINE, Exchange, Gate, Origin, Response, Signal, wait_until};
-use crate::upstreams::{GET, before, is};
+use crate::upstreams::{GET, before, configured, is};
 use crate::websocket::{HANDSHAKE, SWITCHING};
+
+/// What the log says of a reload.
+const RELOADED: &str = "reloaded the configuration";
 
 /// How soon an answer comes that nothing has to be waited for.
 const SOON: Duration = Duration::from_millis(500);
@@ -145,6 +148,34 @@ fn all_workers_share_the_places() {
         is(&client.response(), 200, "");
     }
     assert_eq!(most.load(Ordering::SeqCst), PLACES);
+}
+
+#[test]
+fn a_reload_that_changes_the_upstream_gives_no_place_twice() {
+    let go = Signal::new();
+    let origin = led(&go);
+    let gate = before(&origin, "max_connections = 1\nqueue_timeout = \"1m\"");
+    let mut first = waiting(&gate);
+    origin.wait_for(1);
+    let changed = |fields: &str| {
+        let before = gate.stderr.text().matches(RELOADED).count();
+        gate.write("keygate.toml", &configured(&[origin.address.to_string()], fields));
+        gate.signal("HUP");
+        wait_until("it is reloaded", || gate.stderr.text().matches(RELOADED).count() > before);
+    };
+    changed("max_connections = 1\nqueue_timeout = \"2m\"");
+    let mut second = waiting(&gate);
+    assert!(!second.hears_within(SOON), "it has the place that the first one has");
+    changed("max_connections = 2\nqueue_timeout = \"2m\"");
+    // The one that came before is the first to get what is new.
+    let mut third = waiting(&gate);
+    origin.wait_for(2);
+    assert!(!third.hears_within(SOON));
+    assert_eq!(origin.count(), 2);
+    (0..3).for_each(|_| go.give());
+    for client in [&mut first, &mut second, &mut third] {
+        is(&client.response(), 200, "/x");
+    }
 }
 
 #[test]

@@ -12,11 +12,15 @@ pub(crate) const POST: &str = "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Lengt
 /// An open location on one worker, so that one pool serves every connection.
 pub(crate) fn open_to(addresses: &[String], more: &str) -> Gate {
     let server = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
-    let config = format!(
+    Gate::with(&[("keygate.toml", &configured(addresses, more)), ("server.toml", server)])
+}
+
+/// An open location; `more` stands in the table of its upstream.
+pub(crate) fn configured(addresses: &[String], more: &str) -> String {
+    format!(
         "[upstreams.rec]\naddrs = {addresses:?}\n{more}\n\
          [locations.all]\npath = \"/\"\nupstream = \"rec\"\npublic = true\n"
-    );
-    Gate::with(&[("keygate.toml", &config), ("server.toml", server)])
+    )
 }
 
 pub(crate) fn before(origin: &Origin, more: &str) -> Gate {
