@@ -18,7 +18,7 @@ use crate::keystore::Stamp;
 use crate::tls::acceptor::{Acceptor, ClientCertificates};
 use crate::tls::connector::{Connector, Trust, server_name, system_roots};
 use crate::tls::pem::{PemFile, pair};
-use crate::tls::site::{Site, Sites, Untimely, untimely};
+use crate::tls::site::{Shown, Site, Sites, Untimely, end, untimely};
 
 /// The files that something is made of, as they were.
 type Files = Vec<(PathBuf, Stamp)>;
@@ -61,12 +61,12 @@ impl Compiler<'_> {
         {
             return Some(Arc::clone(same));
         }
-        let mut reading = Reading { compiler: self, origin, folder, files: Vec::new() };
+        let mut reading = Reading::begin(self, origin, folder);
         let sites = reading.sites(tls, written.span());
         let clients = reading.clients(tls);
-        let files = reading.files;
+        let Reading { files, shown, .. } = reading;
         let timeout = tls.handshake_timeout.0;
-        let made = Acceptor::new(sites?, clients?, timeout, (settings, files));
+        let made = Acceptor::new(sites?, clients?, timeout, (settings, files), shown);
         made.map(Arc::new).map_err(|error| self.cannot(origin, written.span(), &error)).ok()
     }
 
@@ -98,12 +98,12 @@ impl Compiler<'_> {
         {
             return Some(Arc::clone(same));
         }
-        let mut reading = Reading { compiler: self, origin, folder, files: Vec::new() };
+        let mut reading = Reading::begin(self, origin, folder);
         let trust = reading.trust(tls, &first.span());
         let own = reading.own(tls, &place);
         let name = reading.server_name(tls);
-        let files = reading.files;
-        let made = Connector::new(trust?, own?, name?, (settings, files));
+        let Reading { files, shown, .. } = reading;
+        let made = Connector::new(trust?, own?, name?, (settings, files), shown);
         made.map(Arc::new).map_err(|error| self.cannot(origin, place, &error)).ok()
     }
 
@@ -124,9 +124,14 @@ struct Reading<'r, 'c> {
     origin: &'r Origin,
     folder: PathBuf,
     files: Files,
+    shown: Vec<Shown>,
 }
 
-impl Reading<'_, '_> {
+impl<'r, 'c> Reading<'r, 'c> {
+    fn begin(compiler: &'r mut Compiler<'c>, origin: &'r Origin, folder: PathBuf) -> Self {
+        Self { compiler, origin, folder, files: Vec::new(), shown: Vec::new() }
+    }
+
     fn fault(&mut self, place: std::ops::Range<usize>, fault: Fault) {
         self.compiler.findings.fault_in(self.origin, Fault { span: Some(place), ..fault });
     }
@@ -163,6 +168,9 @@ impl Reading<'_, '_> {
             self.warn(key.span(), fault.help("`chmod 600` keeps them out"));
         }
         let pair = pair(chain, signing).map_err(|fault| self.fault(cert.span(), fault)).ok()?;
+        if let Some(end) = end(&pair) {
+            self.shown.push(Shown { file: cert.get_ref().clone(), end });
+        }
         if let Some(untimely) = untimely(&pair, UnixTime::now()) {
             self.warn(cert.span(), untimely.into());
         }

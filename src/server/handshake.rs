@@ -76,25 +76,36 @@ pub(super) async fn accept(
     let tls = served.plan.tls.as_ref()?;
     deadlines.set(Wait::Request, tls.handshake_timeout);
     let mut first = [0];
-    let seen = in_time(worker, &deadlines, tcp.peek(&mut first)).await.ok()?;
+    let seen = in_time(worker, &deadlines, tcp.peek(&mut first)).await;
+    let seen = seen.inspect_err(|error| failed(worker, peer, error)).ok()?;
     match first[0] {
-        HANDSHAKE_RECORD if seen > 0 => {}
+        // Whoever only looks whether the port is open is no trouble.
+        _ if seen == 0 => return None,
+        HANDSHAKE_RECORD => {}
         b'A'..=b'Z' => {
             let socket = Socket::Tcp(tcp);
             let peer = Peer::new(peer, socket.scheme());
             h1::connection::refuse(Rc::clone(worker), socket, peer, Cause::NotEncrypted).await;
             return None;
         }
-        _ => return None,
+        _ => {
+            failed(worker, peer, &"it does not begin with one");
+            return None;
+        }
     }
     let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
     match in_time(worker, &deadlines, acceptor.accept(tcp)).await {
         Ok(stream) => Some(Socket::Tls(Box::new(TlsStream::new(stream.into())))),
         Err(error) => {
-            tracing::debug!(?peer, %error, "a client's handshake failed");
+            failed(worker, peer, &error);
             None
         }
     }
+}
+
+fn failed(worker: &Worker, peer: Option<IpAddr>, why: &impl std::fmt::Display) {
+    worker.handshake_failed();
+    tracing::debug!(?peer, %why, "a client's handshake failed");
 }
 
 /// Waits no longer than the handshake may take, and for a stop only as long as a request that is on

@@ -179,6 +179,13 @@ impl Worker {
         })
     }
 
+    /// A client's handshake of TLS has failed.
+    pub(super) fn handshake_failed(&self) {
+        if let Some(meter) = &self.meter {
+            meter.handshake_failed();
+        }
+    }
+
     /// What the next request is served by.
     pub(crate) fn served(&self) -> Rc<Served> {
         Rc::clone(&self.served.borrow())

@@ -9,7 +9,7 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
-use super::site::Sites;
+use super::site::{Shown, Sites};
 use super::{Alpn, provider};
 use crate::keystore::Stamp;
 
@@ -31,6 +31,8 @@ pub struct Acceptor {
     pub(crate) handshake_timeout: Duration,
     /// What it was made of: the settings as text, and the files as they were.
     origin: (String, Vec<(PathBuf, Stamp)>),
+    /// The certificates that are shown.
+    pub(crate) shown: Vec<Shown>,
 }
 
 impl fmt::Debug for Acceptor {
@@ -50,6 +52,7 @@ impl Acceptor {
         clients: Option<ClientCertificates>,
         handshake_timeout: Duration,
         origin: (String, Vec<(PathBuf, Stamp)>),
+        shown: Vec<Shown>,
     ) -> Result<Self, String> {
         let provider = provider();
         let wrong = |error: rustls::Error| error.to_string();
@@ -74,7 +77,7 @@ impl Acceptor {
         config.ticketer = Ticketer::new().map_err(wrong)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.alpn_protocols = OFFERED.iter().map(|alpn| alpn.name().to_vec()).collect();
-        Ok(Self { config: Arc::new(config), handshake_timeout, origin })
+        Ok(Self { config: Arc::new(config), handshake_timeout, origin, shown })
     }
 
     /// Whether these settings would make the same again, because the files are as they were.

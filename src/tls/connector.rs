@@ -13,6 +13,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::site::Shown;
 use super::stream::TlsStream;
 use super::unverified::AnyCertificate;
 use super::{Alpn, provider};
@@ -34,6 +35,8 @@ pub struct Connector {
     server_name: Option<ServerName<'static>>,
     /// What it was made of: the settings as text, and the files as they were.
     origin: (String, Vec<(PathBuf, Stamp)>),
+    /// The certificates that are shown.
+    pub(crate) shown: Vec<Shown>,
 }
 
 impl fmt::Debug for Connector {
@@ -60,6 +63,7 @@ impl Connector {
         own: Option<CertifiedKey>,
         server_name: Option<ServerName<'static>>,
         origin: (String, Vec<(PathBuf, Stamp)>),
+        shown: Vec<Shown>,
     ) -> Result<Self, String> {
         let builder = verifying(trust)?;
         let mut config = match own {
@@ -70,7 +74,7 @@ impl Connector {
             config.alpn_protocols = vec![wanted.name().to_vec()];
             Arc::new(config.clone())
         });
-        Ok(Self { http11, h2, server_name, origin })
+        Ok(Self { http11, h2, server_name, origin, shown })
     }
 
     /// Whether these settings would make the same again, because the files are as they were.

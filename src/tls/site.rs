@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use webpki::{EndEntityCert, Error, KeyUsage};
@@ -78,6 +78,15 @@ impl ResolvesServerCert for Sites {
     }
 }
 
+/// A certificate that is shown, and when it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// The file, as the configuration names it.
+    pub(crate) file: String,
+    /// Counted from 1970.
+    pub(crate) end: Duration,
+}
+
 /// What is wrong with the time of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Untimely {
@@ -90,18 +99,29 @@ pub(crate) enum Untimely {
 /// Whether a certificate is valid now, as far as its dates say. webpki looks at them first, so that
 /// a verification without any authority tells them.
 pub(crate) fn untimely(pair: &CertifiedKey, now: UnixTime) -> Option<Untimely> {
+    pair.cert.iter().find_map(|certificate| untimely_one(certificate, now))
+}
+
+/// When a certificate ends, or the first of those that it is shown with, counted from 1970.
+pub(crate) fn end(pair: &CertifiedKey) -> Option<Duration> {
+    // Later than any date that a certificate can have: by then each has ended.
+    let never = UnixTime::since_unix_epoch(Duration::from_secs(1 << 40));
+    let ends = pair.cert.iter().filter_map(|certificate| match untimely_one(certificate, never) {
+        Some(Untimely::Expired(end)) => Some(end),
+        Some(Untimely::NotYet(_)) | None => None,
+    });
+    ends.min()
+}
+
+fn untimely_one(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<Untimely> {
     let since_1970 = |time: UnixTime| Duration::from_secs(time.as_secs());
-    pair.cert.iter().find_map(|certificate| {
-        let certificate = EndEntityCert::try_from(certificate).ok()?;
-        let usage = KeyUsage::server_auth();
-        match certificate.verify_for_usage(&[], &[], &[], now, usage, None, None) {
-            Err(Error::CertExpired { not_after, .. }) => {
-                Some(Untimely::Expired(since_1970(not_after)))
-            }
-            Err(Error::CertNotValidYet { not_before, .. }) => {
-                Some(Untimely::NotYet(since_1970(not_before)))
-            }
-            _ => None,
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    let usage = KeyUsage::server_auth();
+    match certificate.verify_for_usage(&[], &[], &[], now, usage, None, None) {
+        Err(Error::CertExpired { not_after, .. }) => Some(Untimely::Expired(since_1970(not_after))),
+        Err(Error::CertNotValidYet { not_before, .. }) => {
+            Some(Untimely::NotYet(since_1970(not_before)))
         }
-    })
+        _ => None,
+    }
 }

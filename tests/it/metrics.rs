@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::support::admin::ADMIN;
 use crate::support::reference::{K1, K2, keyed, one_location, reference, upstream};
+use crate::support::tls::Authority;
 use crate::support::{Gate, Origin, Signal, wait_until};
 
 /// The reference configuration, which tells about itself.
@@ -186,10 +187,16 @@ pub(crate) fn with_keys_file_and(
     let plugin = "max_connections = 100\n[plugins.key-auth]\nheader = \"X-API-Key\"\nkeys_file = \"keys.toml\"\n\
                   hide_credentials = true\n[locations.all]\npath = \"/\"\nupstream = \"rec\"\n\
                   plugins = [\"key-auth\"]\n";
+    // In the clear, with a certificate for whom that is not enough.
+    let server = "[server]\nlisten = \"http://127.0.0.1:0\"\nworkers = 2\n[server.tls]\n\
+                  certificates = [{ cert = \"site.pem\", key = \"site.key\" }]\n";
+    let site = Authority::new().issue(&["localhost"]);
     let files = [
         ("keygate.toml", &*(upstream(origin) + plugin + admin)),
         ("keys.toml", keys),
-        ("server.toml", "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n"),
+        ("server.toml", server),
+        ("site.pem", &site.cert),
+        ("site.key", &site.key),
     ];
     Gate::launch(&files, &["--config", "config"], env)
 }

@@ -8,7 +8,7 @@ use super::cell::Durations;
 use super::exposition::{Format, Page};
 use super::labels::Answer;
 use super::tally::{LocationCells, WorkerCells};
-use super::{Gate, process, upstreams};
+use super::{Gate, process, tls, upstreams};
 use crate::keys::census::Census;
 use crate::plan::Plan;
 use crate::reply::Code;
@@ -52,6 +52,7 @@ impl Gate {
         self.key_requests(&mut page, &workers);
         keys(&mut page, &plan);
         self.connections(&mut page);
+        tls::write(&mut page, &plan, &workers);
         self.configuration(&mut page);
         self.spans(&mut page);
         process::write(&mut page);

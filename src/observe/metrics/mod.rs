@@ -8,6 +8,7 @@ mod keys;
 mod labels;
 mod process;
 mod tally;
+mod tls;
 mod upstreams;
 
 use std::sync::atomic::AtomicU64;

@@ -25,6 +25,8 @@ pub(super) struct WorkerCells {
     pub(super) upstreams: Cells<Box<str>, Histogram>,
     /// Requests by key.
     pub(super) keys: KeyCounts,
+    /// Handshakes of TLS with clients that failed.
+    pub(super) failed_handshakes: Count,
 }
 
 /// What was counted of one location.
@@ -53,10 +55,16 @@ impl Meter {
             nowhere: Arc::default(),
             upstreams: Cells::default(),
             keys: KeyCounts::new(series),
+            failed_handshakes: Count::default(),
         });
         let nowhere = LocationMeter::new(Arc::clone(&cells.nowhere));
         let keys = KeyMeter::new(Arc::clone(series));
         (Self { cells: Arc::clone(&cells), nowhere, keys }, cells)
+    }
+
+    /// A client's handshake of TLS has failed.
+    pub(crate) fn handshake_failed(&self) {
+        self.cells.failed_handshakes.add(1);
     }
 
     /// What counts the requests of a plan. Locations and upstreams go on where they were; what is

@@ -147,7 +147,7 @@ fn connector(variables: &mut Variables<'_>) -> Option<Connector> {
             return None;
         }
     };
-    match Connector::new(trust, own, None, (String::new(), Vec::new())) {
+    match Connector::new(trust, own, None, (String::new(), Vec::new()), Vec::new()) {
         Ok(connector) => Some(connector),
         Err(why) => {
             variables.warn(ENDPOINTS[1], format!("needs TLS: {why}; nothing is exported"));

@@ -3,6 +3,7 @@
 mod clients;
 pub(crate) mod config;
 mod handshakes;
+mod metrics;
 mod openssl;
 pub(crate) mod reload;
 mod smoke;
