@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::admin::ADMIN;
 use crate::support::reference::{K1, keyed, one_location, reference, upstream};
-use crate::support::{DEADLINE, Gate, Origin, Signal, run, wait_until};
+use crate::support::{DEADLINE, Gate, Origin, Signal, run, run_under, wait_until};
 
 /// A gate that tells about itself.
 #[track_caller]
@@ -201,6 +201,23 @@ fn a_listener_that_others_can_reach_is_warned_of() {
     let check = run(&["check", "--config", "keygate.toml"], folder.path(), &[]);
     assert_eq!(check.code, Some(0), "{check:?}");
     assert!(check.stdout.contains("whoever reaches 0.0.0.0:9090 reads the metrics"), "{check:?}");
+}
+
+/// Two descriptors a connection of a client, 64 in reserve, and 19 for who asks here.
+#[test]
+fn who_asks_here_takes_no_descriptors_from_clients() {
+    let origin = Origin::echo();
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let server = "[server]\nlisten = \"127.0.0.1:0\"\nmax_connections = 475\n";
+    for (admin, doubt) in [("", ""), (ADMIN, "allows 470 connections, not 475")] {
+        let config = format!("{server}{}{admin}", reference(&origin));
+        fs::write(folder.path().join("keygate.toml"), config).expect("the folder can be written");
+        let limited = ["prlimit", "--nofile=1024"];
+        let check = run_under(&limited, &["check", "--config", "keygate.toml"], folder.path(), &[]);
+        assert_eq!(check.code, Some(0), "{check:?}");
+        assert!(check.stdout.contains(doubt), "{check:?}");
+        assert_eq!(check.stdout.contains("file-descriptor limit"), !doubt.is_empty(), "{check:?}");
+    }
 }
 
 #[test]

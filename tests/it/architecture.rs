@@ -83,8 +83,10 @@ fn there_is_one_way_in() {
 
 #[test]
 fn only_reply_chooses_a_status() {
-    // What is asked of the gate itself is no request to the API.
-    let code: Vec<_> = code().into_iter().filter(|(name, _)| !name.starts_with("admin/")).collect();
+    // What is asked of the gate itself is no request to the API, and the fuzzer answers nobody.
+    let others = ["admin/", "fuzzing/"];
+    let answers = |name: &str| !others.iter().any(|folder| name.starts_with(folder));
+    let code: Vec<_> = code().into_iter().filter(|(name, _)| answers(name)).collect();
     for maker in ["status_mut(", ".status(StatusCode", "Response::builder("] {
         let makers = holders(&code, maker);
         // The other one copies what was chosen into the type that is sent.

@@ -3,10 +3,11 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
-use crate::support::reference::one_location;
+use crate::support::reference::{K1, one_location};
 use crate::support::tls::{Authority, Certificate, Ending, before, shows};
-use crate::support::{Gate, Origin, Program, Response, wait_until};
+use crate::support::{Gate, Origin, Program, Response, pause, wait_until};
 
 /// A gate with one upstream; `fields` are of its table.
 #[track_caller]
@@ -75,6 +76,41 @@ fn any_certificate_is_believed_where_that_is_written() {
     insecure.stderr.wait_for(warning, |line| line.contains(warning));
     let verifying = gate(&https(address), "tls = { insecure_skip_verify = false }", &[]);
     assert_eq!(ask(&verifying).status, 502);
+}
+
+/// Nothing but a file changes.
+#[test]
+fn new_authorities_are_taken_over() {
+    let (first, second) = (Authority::new(), Authority::new());
+    let origin = Origin::echo();
+    let address = before(&origin, shows(&second.issue(&["localhost"])), Ending::Proper);
+    let gate = gate(&https(address), CA, &[("ca.pem", &first.pem())]);
+    assert_eq!(ask(&gate).status, 502);
+    gate.write("ca.pem", &(first.pem() + &second.pem()));
+    wait_until("the upstream is believed", || ask(&gate).status == 200);
+}
+
+/// The last bytes of a body find the socket full, and are held back after they were encrypted.
+#[test]
+fn an_upload_reaches_a_slow_upstream_to_its_end() {
+    const SIZE: usize = 12_000_000;
+    let authority = Authority::new();
+    let origin = Origin::scripted(|exchange| {
+        // Long enough for all buffers on the way to be full.
+        pause(Duration::from_millis(500));
+        let body = exchange.read_body();
+        exchange.reply(200, body.len().to_string().as_bytes());
+    });
+    let site = shows(&authority.issue(&["localhost"]));
+    let address = before(&origin, site, Ending::Proper);
+    let gate = gate(&https(address), CA, &[("ca.pem", &authority.pem())]);
+    let head = format!(
+        "POST /x HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {K1}\r\nContent-Length: {SIZE}\r\n\r\n"
+    );
+    let mut client = gate.client();
+    let sending = client.send(head).send_beside(vec![b'x'; SIZE]);
+    assert_eq!(client.response().text(), SIZE.to_string());
+    sending.join().expect("it is sent");
 }
 
 #[test]

@@ -167,6 +167,8 @@ pub(crate) fn before_address(
 ) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
     let address = listener.local_addr().expect("it is bound");
+    // What nobody reads yet waits in the gate, and not in the kernel.
+    SockRef::from(&listener).set_recv_buffer_size(8192).expect("it can be told");
     let acceptor = TlsAcceptor::from(Arc::new(config));
     thread::spawn(move || {
         run(async move {
