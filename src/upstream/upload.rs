@@ -48,6 +48,8 @@ pub(super) struct Upload<B> {
     /// Whether any byte has gone out, or anything was taken out of the body, which cannot be put
     /// back.
     is_begun: bool,
+    /// Whether the socket holds nothing back of what was written.
+    is_flushed: bool,
     /// Whether the upstream reads no more.
     is_unheard: bool,
     /// Why the body broke off. It must not be asked for more: that there is no more would look like
@@ -66,6 +68,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Upload<B> {
             body: None,
             framing: None,
             is_begun: false,
+            is_flushed: true,
             is_unheard: false,
             broken_off: None,
         }
@@ -88,7 +91,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Upload<B> {
 
     /// Whether all of it has gone out.
     pub(super) fn is_over(&self) -> bool {
-        self.framing.is_none() && self.is_written()
+        self.framing.is_none() && self.is_written() && self.is_flushed
     }
 
     /// The body, if nothing of the request has gone out and all of the body is there.
@@ -119,6 +122,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Upload<B> {
             }
             if self.is_written() {
                 ready!(Pin::new(&mut *socket).poll_flush(cx)).map_err(Cut::Socket)?;
+                self.is_flushed = true;
                 return next.map_err(Cut::Body);
             }
             match ready!(self.poll_write(socket, cx)) {
@@ -224,6 +228,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Upload<B> {
             return Poll::Ready(Err(ErrorKind::WriteZero.into()));
         }
         self.is_begun = true;
+        self.is_flushed = false;
         self.advance(count);
         Poll::Ready(Ok(()))
     }

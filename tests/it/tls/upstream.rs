@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::reference::{K1, one_location};
-use crate::support::tls::{Authority, Certificate, Ending, before, shows};
-use crate::support::{Gate, Origin, Program, Response, pause, wait_until};
+use crate::support::tls::{Authority, Certificate, Ending, before, before_late, shows};
+use crate::support::{Gate, Origin, Program, Response, wait_until};
 
 /// A gate with one upstream; `fields` are of its table.
 #[track_caller]
@@ -90,27 +90,37 @@ fn new_authorities_are_taken_over() {
     wait_until("the upstream is believed", || ask(&gate).status == 200);
 }
 
-/// The last bytes of a body find the socket full, and are held back after they were encrypted.
+/// Of some of these bodies the last bytes find the socket full, and are held back after they were
+/// encrypted.
 #[test]
-fn an_upload_reaches_a_slow_upstream_to_its_end() {
-    const SIZE: usize = 12_000_000;
+fn uploads_reach_a_slow_upstream_to_their_ends() {
+    const STEP: usize = 16 * 1024;
+    const BODIES: usize = 16;
     let authority = Authority::new();
     let origin = Origin::scripted(|exchange| {
-        // Long enough for all buffers on the way to be full.
-        pause(Duration::from_millis(500));
         let body = exchange.read_body();
         exchange.reply(200, body.len().to_string().as_bytes());
     });
     let site = shows(&authority.issue(&["localhost"]));
-    let address = before(&origin, site, Ending::Proper);
+    // Long enough for all buffers on the way to be full.
+    let address = before_late(&origin, site, Duration::from_secs(1));
     let gate = gate(&https(address), CA, &[("ca.pem", &authority.pem())]);
-    let head = format!(
-        "POST /x HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {K1}\r\nContent-Length: {SIZE}\r\n\r\n"
-    );
-    let mut client = gate.client();
-    let sending = client.send(head).send_beside(vec![b'x'; SIZE]);
-    assert_eq!(client.response().text(), SIZE.to_string());
-    sending.join().expect("it is sent");
+    let clients: Vec<_> = (1..=BODIES)
+        .map(|number| {
+            let size = number * STEP;
+            let head = format!(
+                "POST /x HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {K1}\r\n\
+                 Content-Length: {size}\r\n\r\n"
+            );
+            let mut client = gate.client();
+            let sending = client.send(head).send_beside(vec![b'x'; size]);
+            (client, size, sending)
+        })
+        .collect();
+    for (mut client, size, sending) in clients {
+        assert_eq!(client.response().text(), size.to_string());
+        sending.join().expect("it is sent");
+    }
 }
 
 #[test]

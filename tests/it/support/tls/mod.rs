@@ -7,13 +7,14 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, copy, copy_bidirectional};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
@@ -166,9 +167,28 @@ pub(crate) fn before_address(
     ending: Ending,
 ) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+    serve(listener, origin, config, ending, Duration::ZERO)
+}
+
+/// The same before an origin, which takes little of what is on its way to it, and begins to read
+/// only after a while.
+pub(crate) fn before_late(origin: &Origin, config: ServerConfig, pause: Duration) -> SocketAddr {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
+    socket.set_tcp_mss(536).expect("a socket can be told its segments");
+    socket.set_recv_buffer_size(16 * 1024).expect("a socket can be told its buffer");
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any.into()).and_then(|()| socket.listen(64)).expect("there is a free port");
+    serve(socket.into(), origin.address, config, Ending::Proper, pause)
+}
+
+fn serve(
+    listener: TcpListener,
+    origin: SocketAddr,
+    config: ServerConfig,
+    ending: Ending,
+    pause: Duration,
+) -> SocketAddr {
     let address = listener.local_addr().expect("it is bound");
-    // What nobody reads yet waits in the gate, and not in the kernel.
-    SockRef::from(&listener).set_recv_buffer_size(8192).expect("it can be told");
     let acceptor = TlsAcceptor::from(Arc::new(config));
     thread::spawn(move || {
         run(async move {
@@ -178,6 +198,7 @@ pub(crate) fn before_address(
                 let acceptor = acceptor.clone();
                 spawn_local(async move {
                     let Ok(mut tls) = acceptor.accept(tcp).await else { return };
+                    tokio::time::sleep(pause).await;
                     let Ok(mut clear) = tokio::net::TcpStream::connect(origin).await else {
                         return;
                     };
@@ -218,7 +239,7 @@ fn run(future: impl Future<Output = ()>) {
 /// Carries bytes in both directions; an end that is none of TLS becomes a reset.
 async fn join(mut clear: tokio::net::TcpStream, mut tls: impl AsyncRead + AsyncWrite + Unpin) {
     if copy_bidirectional(&mut clear, &mut tls).await.is_err() {
-        let _ = SockRef::from(&clear).set_linger(Some(std::time::Duration::ZERO));
+        let _ = SockRef::from(&clear).set_linger(Some(Duration::ZERO));
     }
 }
 
