@@ -4,6 +4,11 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::WebPkiClientVerifier;
+use tempfile::TempDir;
+
 use super::collector::{Collector, gate};
 use super::get;
 use crate::examples::Port;
@@ -32,10 +37,8 @@ fn ask(gate: &Gate) {
     assert_eq!(gate.send(get("/public/x", "")).status, 200);
 }
 
-/// How often something is logged.
-fn said(gate: &Gate, what: &str) -> usize {
-    gate.stderr.lines().iter().filter(|line| line.contains(what)).count()
-}
+/// What is logged when the collector begins to take nothing.
+const TROUBLE: &str = "the collector of traces does not take spans";
 
 #[test]
 fn one_connection_carries_what_comes() {
@@ -69,20 +72,35 @@ fn no_request_to_the_collector_has_more_than_it_may() {
 }
 
 #[test]
-fn a_collector_that_is_not_there_is_told_once_and_comes_back() {
+fn a_collector_that_is_not_there_is_told_and_comes_back() {
     let (origin, port) = (Origin::echo(), Port::claim());
     let address = port.address.to_string();
     let gate = gate(&told(&origin), &format!("http://{address}"), &[]);
     ask(&gate);
-    let trouble = "the collector of traces does not take spans";
-    gate.stderr.wait_for("the trouble", |line| line.contains(trouble));
+    gate.stderr.wait_for("the trouble", |line| line.contains(TROUBLE));
     let collector = Collector::on(&address, |exchange| exchange.reply(200, b""));
     // What was recorded meanwhile has waited.
     let spans = collector.spans(2);
     assert_eq!(spans.len(), 2);
     wait_for(&gate, "exported", 2);
     gate.stderr.wait_for("the end of it", |line| line.contains("takes spans again"));
-    assert_eq!((said(&gate, trouble), count(&gate, "failed")), (1, 0));
+    assert_eq!(count(&gate, "failed"), 0);
+}
+
+#[test]
+fn an_outage_is_told_once() {
+    let collector = Collector::scripted(|exchange| exchange.reply(400, b""));
+    let origin = Origin::echo();
+    let gate = collector.gate(&told(&origin));
+    for asked in 1..=3 {
+        ask(&gate);
+        wait_for(&gate, "failed", 2 * asked);
+    }
+    // The log is written in order, so this comes behind all that was said before.
+    gate.signal("HUP");
+    gate.stderr.wait_for("the reload", |line| line.contains("reload"));
+    let said = gate.stderr.lines().iter().filter(|line| line.contains(TROUBLE)).count();
+    assert_eq!(said, 1, "{}", gate.stderr.text());
 }
 
 /// A collector that answers so the first time, and takes what it is sent then; and when it had
@@ -235,13 +253,14 @@ fn a_collector_that_takes_nothing_does_not_hold_up_the_end() {
     let refusing = Collector::scripted(|exchange| {
         exchange.write("HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n");
     });
-    let server = "[server]\nlisten = \"127.0.0.1:0\"\nshutdown_timeout = \"2s\"\n";
-    let config = reference(&origin) + server;
-    for (collector, more) in [
-        (&stuck, [PATIENT]),
-        (&refusing, [PATIENT]),
-        (&refusing, [("OTEL_BSP_SCHEDULE_DELAY", "1")]),
-    ] {
+    let soon = ("OTEL_BSP_SCHEDULE_DELAY", "1");
+    // What does not answer is waited for no longer than requests are; what refuses, not at all.
+    for (collector, timeout, more) in
+        [(&stuck, "2s", [PATIENT]), (&refusing, "5m", [PATIENT]), (&refusing, "5m", [soon])]
+    {
+        let server =
+            format!("[server]\nlisten = \"127.0.0.1:0\"\nshutdown_timeout = \"{timeout}\"\n");
+        let config = reference(&origin) + &server;
         let gate = collector.gate_with(&config, &more);
         ask(&gate);
         if more != [PATIENT] {
@@ -253,25 +272,62 @@ fn a_collector_that_takes_nothing_does_not_hold_up_the_end() {
     }
 }
 
+/// Files of an authority and of a certificate that it has issued, in a folder that lasts as long.
+fn files(authority: &Authority) -> (TempDir, [String; 3]) {
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let own = authority.issue(&["gate"]);
+    let files = [("ca.pem", authority.pem()), ("own.pem", own.cert), ("own.key", own.key)];
+    let paths = files.map(|(name, text)| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("the folder can be written");
+        path.to_string_lossy().into_owned()
+    });
+    (folder, paths)
+}
+
+/// What a collector shows that wants a certificate of this authority.
+fn demanding(authority: &Authority) -> ServerConfig {
+    let provider = Arc::new(default_provider());
+    let roots = Arc::new(authority.roots());
+    let wanted = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+    let (chain, key) = authority.issue(&["localhost"]).parts();
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("they are supported")
+        .with_client_cert_verifier(wanted.expect("there are roots"))
+        .with_single_cert(chain, key)
+        .expect("they belong together")
+}
+
 #[test]
 fn spans_go_over_tls_to_a_collector_that_is_believed_alone() {
-    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
-    let path = folder.path().join("ca.pem");
     let (authority, stranger) = (Authority::new(), Authority::new());
-    fs::write(&path, authority.pem()).expect("the folder can be written");
-    let path = path.to_string_lossy().into_owned();
-    for (issuer, is_believed) in [(&authority, true), (&stranger, false)] {
+    let (_folder, [ca, cert, key]) = files(&authority);
+    let own = [
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", &*ca),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &cert),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key),
+    ];
+    let system = [("SSL_CERT_FILE", &*ca)];
+    let issued = |by: &Authority| shows(&by.issue(&["localhost"]));
+    for (config, variables, trouble) in [
+        (issued(&authority), &own[..1], ""),
+        (issued(&authority), &system, ""),
+        (issued(&stranger), &own[..1], "invalid peer certificate"),
+        (issued(&stranger), &system, "invalid peer certificate"),
+        (demanding(&authority), &own, ""),
+        (demanding(&authority), &own[..1], "received fatal alert: CertificateRequired"),
+    ] {
         let (origin, collector) = (Origin::echo(), Collector::taking());
-        let config = shows(&issuer.issue(&["localhost"]));
         let address = before(collector.origin(), config, Ending::Proper);
         let url = format!("https://localhost:{}", address.port());
-        let gate = gate(&told(&origin), &url, &[("OTEL_EXPORTER_OTLP_CERTIFICATE", &path)]);
+        let gate = gate(&told(&origin), &url, variables);
         ask(&gate);
-        if is_believed {
+        if trouble.is_empty() {
             assert_eq!(collector.spans(2).len(), 2);
         } else {
-            gate.stderr.wait_for("why", |line| line.contains("invalid peer certificate"));
-            assert_eq!(collector.origin().connections(), 0);
+            gate.stderr.wait_for(trouble, |line| line.contains(trouble));
+            assert_eq!(collector.origin().count(), 0);
         }
     }
 }
