@@ -24,7 +24,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     let environment = Environment::read(Path::new("")).map_err(wrong)?;
     let config = config::load(&args.config.resolve(&environment), &environment).map_err(wrong)?;
     let plan = plan::compile(&config, None).map_err(wrong)?;
-    let closed = |error: std::io::Error| Failure::runtime(format!("cannot write: {error}"));
+    let closed = |error: std::io::Error| Failure::runtime(format!("error: cannot write: {error}"));
     write_table(&config, out).map_err(closed)?;
     write_upstreams(&plan, out).map_err(closed)?;
     for warning in &plan.warnings {

@@ -35,9 +35,9 @@ type OriginBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Serves until it is stopped.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
-    let origin = start_origin().map_err(|error| Failure::runtime(error.to_string()))?;
-    let key =
-        keys::format::generate(PREFIX).map_err(|error| Failure::runtime(error.to_string()))?;
+    let origin = start_origin().map_err(|error| Failure::runtime(format!("error: {error}")))?;
+    let key = keys::format::generate(PREFIX)
+        .map_err(|error| Failure::runtime(format!("error: {error}")))?;
     let environment = Environment::from_iter([("API_KEY", key.as_str())]);
     let options = Options {
         upstream: format!("http://{origin}"),

@@ -24,11 +24,13 @@ pub struct Args {
 /// Prints the keys, each with the line to paste into a configuration. They are stored nowhere.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     for _ in 0..args.count {
-        let key = format::generate(&args.prefix)
-            .map_err(|message| Failure { code: 2, message: format!("keygen: {message}") })?;
+        let key = format::generate(&args.prefix).map_err(|message| Failure {
+            code: 2,
+            message: format!("error: --prefix: {message}"),
+        })?;
         let digest = Digest::of(key.as_bytes()).written();
         writeln!(out, "{}\nkeys = [\"{digest}\"]", *key)
-            .map_err(|error| Failure::runtime(format!("keygen: {error}")))?;
+            .map_err(|error| Failure::runtime(format!("error: {error}")))?;
     }
     Ok(())
 }

@@ -50,5 +50,5 @@ fn print(command: &str, text: &[u8], out: &mut dyn Write) -> Result<(), Failure>
 }
 
 fn failed(command: &str, error: std::io::Error) -> Failure {
-    Failure::runtime(format!("{command}: {error}"))
+    Failure::runtime(format!("error: {command}: {error}"))
 }

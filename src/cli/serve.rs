@@ -133,7 +133,7 @@ pub(crate) fn start(source: Source, ready: impl FnOnce(&[ListenAddr])) -> Result
     // What it must hold to serve has been read already.
     let environment = environment().unwrap_or_default();
     let log = Log::start(plan.log.format, environment.value(log::LEVEL))
-        .map_err(|error| Failure::runtime(format!("cannot start: {error}")))?;
+        .map_err(|error| Failure::runtime(format!("error: cannot start: {error}")))?;
     for warning in &plan.warnings {
         tracing::warn!("{}", warning.to_string().trim_end());
     }

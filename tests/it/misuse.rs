@@ -34,3 +34,26 @@ fn a_key_on_the_command_line_is_not_repeated() {
     let output = run(&["keys", "list", "alice"], folder.path(), &[]);
     assert!(output.stderr.contains("unexpected argument 'alice' found"), "{output:?}");
 }
+
+#[test]
+fn what_is_wrong_is_called_an_error() {
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    for arguments in [
+        &["explain", "GET", "/", "--client", "somebody"][..],
+        &["explain", "GET", "/", "-H", "no colon"],
+        &["explain", "GET", "nowhere"],
+        &["explain", "GET", "@nowhere"],
+        &["explain", "GET"],
+        &["keygen", "--prefix", "A B"],
+        &["smoke", "ftp://a.test"],
+        &["smoke", "http://127.0.0.1:1", "--header", "a b"],
+        &["init", "new", "--upstream", "nonsense"],
+        &["keys", "add", "a b", "--file", "keys.toml"],
+        &["keys", "verify", "--file", "keys.toml"],
+        &["nonsense"],
+    ] {
+        let output = run(arguments, folder.path(), &[]);
+        assert_eq!(output.code, Some(2), "{arguments:?}: {output:?}");
+        assert!(output.stderr.starts_with("error: "), "{arguments:?}: {output:?}");
+    }
+}

@@ -70,7 +70,7 @@ pub fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
     } else {
         text::write(&explanation, notes, out)
     };
-    printed.map_err(|error| Failure::runtime(format!("cannot write: {error}")))?;
+    printed.map_err(|error| Failure::runtime(format!("error: cannot write: {error}")))?;
     match explanation.outcome {
         Outcome::Forwarded(_) => Ok(()),
         Outcome::Answered(_) => Err(Failure::silent(1)),
@@ -81,6 +81,6 @@ fn peer(text: &str) -> Result<Option<IpAddr>, Failure> {
     if text == "unix" {
         return Ok(None);
     }
-    let wrong = |_| Failure::usage("--client takes an IP address, or `unix`");
+    let wrong = |_| Failure::usage("error: --client takes an IP address, or `unix`");
     text.parse().map(Some).map_err(wrong)
 }

@@ -34,11 +34,11 @@ pub(super) fn head(
     lines.retain(|line| !line.is_empty());
     for text in [method, &url].into_iter().chain(lines.iter().map(String::as_str)) {
         if text.contains(['\r', '\n']) {
-            return Err(Failure::usage("a method, a URL and a header have one line each"));
+            return Err(Failure::usage("error: a method, a URL and a header have one line each"));
         }
     }
     if lines.iter().any(|line| !line.contains(':')) {
-        return Err(Failure::usage("a header is written \"NAME: VALUE\""));
+        return Err(Failure::usage("error: --header: a header is written \"NAME: VALUE\""));
     }
     let (authority, target) = split(&url)?;
     let mut head = format!("{method} {target} HTTP/1.1\r\n");
@@ -62,7 +62,7 @@ fn split(url: &str) -> Result<(&str, String), Failure> {
     let Some(rest) = rest else {
         return match url.as_bytes() {
             [b'/', ..] | b"*" => Ok((HOST, url.to_owned())),
-            _ => Err(Failure::usage("a URL begins with http://, https:// or /")),
+            _ => Err(Failure::usage("error: a URL begins with http://, https:// or /")),
         };
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -82,7 +82,7 @@ fn read(source: &str, input: &mut dyn Read) -> Result<String, Failure> {
     };
     match done {
         Ok(_) => Ok(text),
-        Err(error) => Err(Failure::usage(format!("cannot read @{source}: {error}"))),
+        Err(error) => Err(Failure::usage(format!("error: cannot read @{source}: {error}"))),
     }
 }
 
