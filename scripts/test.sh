@@ -36,7 +36,7 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   step cargo test --locked --no-fail-fast
 fi
-# tests/it/clients/websocket.rs looks for the same.
+# tests/it/clients/browser.rs looks for the same.
 if ! command -v chromium-headless-shell chromium chromium-browser google-chrome >/dev/null; then
   skip 'a page in a browser: there is no Chromium here (package chromium-headless-shell)'
 fi

@@ -1,6 +1,7 @@
 //! Real client libraries at a gate, with a fake of the provider behind it: only the base URL and
 //! the key are changed.
 
+mod browser;
 mod grpc;
 mod grpc_web;
 mod program;
