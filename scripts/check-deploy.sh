@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tries what is in deploy/ and .github/ as far as that can be done on one machine: reads every file with
 # the tool for it, builds the static binary, runs the steps of the Dockerfile without a container engine,
-# and makes the Debian package, unpacks it and runs what was in it.
+# and makes the Debian package, unpacks it, runs what was in it, and installs and purges it on a copy of
+# this system.
 # What cannot be had here is left out, said, and the exit code is 3 then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -74,6 +75,14 @@ dpkg-deb -x "$package" "$unpacked"
 cp "$unpacked/etc/keygate/keygate.toml" "$unpacked/"
 "$unpacked/usr/bin/keygate" keys add first --file "$unpacked/keys.toml" >/dev/null
 "$unpacked/usr/bin/keygate" check --config "$unpacked/keygate.toml"
+installed=0
+[ "$(id -u)" -eq 0 ] || installed=3
+[ "$installed" -eq 3 ] || deploy/debian/try.sh "$package" || installed=$?
+case $installed in
+  0) say 'installed, upgraded, removed and purged' ;;
+  3) skip 'the installation of the Debian package: it needs root, and a layer above this system' ;;
+  *) exit "$installed" ;;
+esac
 gzip -dc "$unpacked/usr/share/man/man1/keygate.1.gz" | grep -q healthcheck
 if command -v systemd-analyze >/dev/null; then
   say 'systemd units'
