@@ -171,7 +171,7 @@ pub fn request(lines: &Lines, ends_stream: bool) -> Option<Vec<u8>> {
     // A fragment is no part of a target; the crate that decodes it drops it.
     let path = std::str::from_utf8(path).ok()?.as_bytes();
     let target = path.split(|&byte| byte == b'#').next().unwrap_or_default();
-    if !target.starts_with(b"/") && target != b"*" {
+    if !target.starts_with(b"/") && path != b"*" {
         return None;
     }
     let authority = block.pseudo(":authority");
@@ -256,7 +256,12 @@ pub fn answer(parts: &[Part], ends: bool, to_head: bool) -> Option<Answer> {
         }
         match status {
             "100" => answer.bytes.extend_from_slice(b"HTTP/1.1 100 \r\n\r\n"),
-            "103" => answer.bytes.extend(head(status, &block.fields)),
+            "103" => {
+                // A hint has no length; whoever passes it on leaves one out, whatever it says.
+                let mut fields = block.fields.clone();
+                fields.retain(|(name, _)| *name != "content-length");
+                answer.bytes.extend(head(status, &fields));
+            }
             _ => {}
         }
     };
