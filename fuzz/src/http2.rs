@@ -112,7 +112,10 @@ impl<'a> Block<'a> {
         for (name, value) in lines {
             let name = std::str::from_utf8(name).ok()?;
             let is_valid = |&byte: &u8| !matches!(byte, b'\0' | b'\r' | b'\n');
-            if !value.iter().all(is_valid) {
+            // Of a fragment, which the crate drops, nobody gets to see anything.
+            let is_path = name == ":path";
+            let seen = value.split(|&byte| is_path && byte == b'#').next().unwrap_or_default();
+            if !seen.iter().all(is_valid) {
                 return None;
             }
             if name.starts_with(':') {
