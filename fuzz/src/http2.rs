@@ -111,7 +111,7 @@ impl<'a> Block<'a> {
         let (mut pseudo, mut fields) = (Vec::<(&str, &[u8])>::new(), Vec::new());
         for (name, value) in lines {
             let name = std::str::from_utf8(name).ok()?;
-            let is_valid = |&byte: &u8| !matches!(byte, b'\0' | b'\r' | b'\n');
+            let is_valid = |&byte: &u8| !byte.is_ascii_control() || byte == b'\t';
             // Of a fragment, which the crate drops, nobody gets to see anything.
             let is_path = name == ":path";
             let seen = value.split(|&byte| is_path && byte == b'#').next().unwrap_or_default();
