@@ -8,6 +8,9 @@ use keygate::fuzzing::{self, Heard};
 use keygate_fuzz::http2::{FRAME_END, Part, SETTINGS, answer, data, headers, lines};
 use libfuzzer_sys::fuzz_target;
 
+/// Near as many fields as a head may have: each version counts them in its way.
+const MANY: usize = 90;
+
 /// The parts of an answer that a target's bytes stand for.
 fn parts(bytes: &[u8]) -> Vec<Part> {
     let parts = bytes.split(|&byte| byte == FRAME_END).filter_map(<[u8]>::split_first);
@@ -32,7 +35,8 @@ fuzz_target!(|data: &[u8]| {
     let Some((&choice, bytes)) = data.split_first() else { return };
     let (parts, asked) =
         (parts(bytes), [Method::GET, Method::HEAD][usize::from(choice & 1)].clone());
-    if parts.is_empty() {
+    let is_long = |part: &Part| matches!(part, Part::Headers(lines) if lines.len() > MANY);
+    if parts.is_empty() || parts.iter().any(is_long) {
         return;
     }
     let ends = choice & 2 == 0;

@@ -234,8 +234,8 @@ pub struct Answer {
     pub dropped: Vec<Field>,
     /// Whether there is no body, whatever follows.
     pub has_none: bool,
-    /// Whether there are pseudo-header fields behind it: the crate drops some, and some it does not
-    /// take.
+    /// Whether there is what the crate may drop or not take: pseudo-header fields where none belong,
+    /// or the length of a hint.
     pub may_fail: bool,
 }
 
@@ -246,9 +246,10 @@ pub fn answer(parts: &[Part], ends: bool, to_head: bool) -> Option<Answer> {
     let mut rest = parts.iter();
     let (status, block) = loop {
         let Some(Part::Headers(lines)) = rest.next() else { return None };
-        // The crate drops those of requests.
-        let block = Block::of(lines, &PSEUDO)?;
-        answer.may_fail |= block.pseudo.len() > 1;
+        // The crate drops those of requests, whatever they say.
+        let (own, others): (Vec<_>, Vec<_>) = lines.iter().partition(|(name, _)| !is_foreign(name));
+        let block = Block::of(own, &[":status"])?;
+        answer.may_fail |= !others.is_empty();
         let status = std::str::from_utf8(block.pseudo(":status")?).ok()?;
         let is_status = status.len() == 3 && status.bytes().all(|digit| digit.is_ascii_digit());
         if !is_status || status == "101" || status.starts_with('0') {
@@ -262,7 +263,8 @@ pub fn answer(parts: &[Part], ends: bool, to_head: bool) -> Option<Answer> {
             "103" => {
                 // A hint has no length; whoever passes it on leaves one out, whatever it says.
                 let mut fields = block.fields.clone();
-                fields.retain(|(name, _)| *name != "content-length");
+                let lengths = fields.extract_if(.., |(name, _)| *name == "content-length");
+                answer.may_fail |= lengths.count() > 0;
                 answer.bytes.extend(head(status, &fields));
             }
             _ => {}
@@ -331,8 +333,14 @@ fn length_of(block: &Block<'_>) -> Option<usize> {
 fn is_well_formed(lines: &Lines) -> bool {
     let plain =
         |name: &[u8]| name.iter().map(|&byte| if byte == b'"' { b'!' } else { byte }).collect();
-    let lines: Lines = lines.iter().map(|(name, value)| (plain(name), value.clone())).collect();
+    let lines = lines.iter().filter(|(name, _)| !is_foreign(name));
+    let lines: Lines = lines.map(|(name, value)| (plain(name), value.clone())).collect();
     Block::of(&lines, &PSEUDO).is_some()
+}
+
+/// Whether this is a pseudo-header field that belongs into no response.
+fn is_foreign(name: &[u8]) -> bool {
+    PSEUDO.iter().any(|known| known.as_bytes() == name) && name != b":status"
 }
 
 type Trailers<'a> = Option<Vec<(&'a str, &'a [u8])>>;
