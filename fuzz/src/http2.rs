@@ -234,7 +234,7 @@ pub struct Answer {
     pub dropped: Vec<Field>,
     /// Whether there is no body, whatever follows.
     pub has_none: bool,
-    /// Whether there is what the crate may drop or not take: pseudo-header fields where none belong,
+    /// Whether there is what the crate may drop or not take: pseudo-header fields where none may be,
     /// or the length of a hint.
     pub may_fail: bool,
 }
