@@ -234,8 +234,8 @@ pub struct Answer {
     pub dropped: Vec<Field>,
     /// Whether there is no body, whatever follows.
     pub has_none: bool,
-    /// Whether there is what the crate may drop or not take: pseudo-header fields where none may be,
-    /// or the length of a hint.
+    /// Whether it has what the crate may drop or refuse: pseudo-header fields where none may be, or
+    /// the length of a hint.
     pub may_fail: bool,
 }
 
@@ -290,8 +290,14 @@ pub fn answer(parts: &[Part], ends: bool, to_head: bool) -> Option<Answer> {
     if trailers.is_some() || !is_said {
         // A length may stand beside trailers here; there it may not.
         let dropped = fields.extract_if(.., |(name, _)| *name == "content-length");
-        answer.dropped =
-            dropped.map(|(name, value)| (name.to_owned(), value.to_vec())).take(1).collect();
+        let dropped: Vec<_> = dropped.collect();
+        answer.dropped = match (&dropped[..], length) {
+            // Said several times, it is written anew.
+            ([(name, _), _, ..], Some(length)) => {
+                vec![((*name).to_owned(), length.to_string().into_bytes())]
+            }
+            _ => dropped.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
+        };
         answer.is_chunked = true;
         fields.push(("transfer-encoding", b"chunked"));
     }
