@@ -36,7 +36,8 @@ fuzz_target!(|data: &[u8]| {
     let (parts, asked) =
         (parts(bytes), [Method::GET, Method::HEAD][usize::from(choice & 1)].clone());
     let is_long = |part: &Part| matches!(part, Part::Headers(lines) if lines.len() > MANY);
-    if parts.is_empty() || parts.iter().any(is_long) {
+    // The crate ends connections that bring many small frames.
+    if parts.is_empty() || parts.len() > 16 || parts.iter().any(is_long) {
         return;
     }
     let ends = choice & 2 == 0;
