@@ -106,12 +106,17 @@ enum Next<'a, F> {
 
 /// Serves one connection until either side ends it, or it turns out to be one of HTTP/2: then it
 /// comes back with what was read behind [`PREFACE`].
-pub(in crate::server) async fn serve(
+///
+/// What it is made of stays outside of its future, which would hold that as well.
+pub(in crate::server) fn serve(
     worker: Rc<Worker>,
     socket: Socket,
     peer: Peer,
-) -> Option<(Socket, Bytes)> {
-    let connection = Connection::new(worker, socket, peer);
+) -> impl Future<Output = Option<(Socket, Bytes)>> {
+    requests(Connection::new(worker, socket, peer))
+}
+
+async fn requests(connection: Connection) -> Option<(Socket, Bytes)> {
     let mut first = true;
     let end = loop {
         let mut exchange = match next(&connection, first).await {
