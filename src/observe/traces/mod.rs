@@ -1,9 +1,9 @@
 //! Traces: spans of requests, as OpenTelemetry has them, for a collector that the environment
 //! names.
 //!
-//! A request's [`span`] begins with its head and says in `traceparent` who the parent of all that
-//! follows is ([`context`]); when the request is over, its worker writes it as a [`message`]
-//! ([`tracer`]), and one task sends what all workers have ([`exporter`]) to the [`collector`].
+//! A request's `span` begins with its head and says in `traceparent` who the parent of all that
+//! follows is (`context`); when the request is over, its worker writes it as a `message`
+//! (`tracer`), and one task sends what all workers have (`exporter`) to the `collector`.
 //!
 //! The official crates for this were looked at: they bring 21 crates, two of them in a second
 //! version, a thread of their own and a list of attributes on the heap for each span. What is
