@@ -2,11 +2,8 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
-
-use tokio::io::{AsyncRead, ReadBuf};
 
 use super::clock::{Deadlines, Wait};
 use super::worker::Worker;
@@ -27,16 +24,13 @@ pub(super) async fn read(socket: &RefCell<Socket>, worker: &Worker, deadlines: &
         deadlines.watch(cx.waker());
         let mut scratch = worker.scratch.borrow_mut();
         loop {
-            let mut read = ReadBuf::new(&mut scratch);
-            let polled = Pin::new(&mut *socket.borrow_mut()).poll_read(cx, &mut read);
+            let polled = socket.borrow_mut().poll_recv(cx, &mut scratch);
             if deadlines.passed(Wait::Body) {
                 return Poll::Ready(());
             }
             match polled {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) if (1..=left).contains(&read.filled().len()) => {
-                    left -= read.filled().len();
-                }
+                Poll::Ready(Ok(count)) if (1..=left).contains(&count) => left -= count,
                 Poll::Ready(_) => return Poll::Ready(()),
             }
         }

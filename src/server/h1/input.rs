@@ -4,13 +4,13 @@
 use std::fmt;
 use std::future::Future as _;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::AsyncReadExt;
 
 use super::head::Search;
 use super::wire::Wire;
@@ -99,12 +99,10 @@ impl Input {
         }
         loop {
             let mut scratch = worker.scratch.borrow_mut();
-            let mut read = ReadBuf::new(&mut scratch);
-            let ended = ready!(Pin::new(&mut *socket).poll_read(cx, &mut read)).is_err();
-            let bytes = read.filled();
-            if ended || bytes.is_empty() {
+            let Ok(count @ 1..) = ready!(socket.poll_recv(cx, &mut scratch)) else {
                 return Poll::Ready(None);
-            }
+            };
+            let bytes = &scratch[..count];
             let head = match self.left.is_empty() {
                 // Nearly every head comes whole, and alone: it is copied once, and nothing else.
                 true => self.head_in(bytes, max_size, stock),
@@ -230,11 +228,10 @@ impl Input {
             return false;
         }
         let mut scratch = worker.scratch.borrow_mut();
-        let mut read = ReadBuf::new(&mut scratch[..AHEAD]);
-        match Pin::new(&mut *socket).poll_read(cx, &mut read) {
+        match socket.poll_recv(cx, &mut scratch[..AHEAD]) {
             Poll::Pending => false,
-            Poll::Ready(Ok(())) if !read.filled().is_empty() => {
-                self.left = BytesMut::from(read.filled());
+            Poll::Ready(Ok(count @ 1..)) => {
+                self.left = BytesMut::from(&scratch[..count]);
                 false
             }
             Poll::Ready(_) => true,
