@@ -56,12 +56,12 @@ pub(crate) fn handle<'a>(
         Rc::clone(&served),
         Some((head.method.clone(), head.uri.clone())),
         request_id(worker, &head.headers, trusted),
-        client.peer.value.clone(),
+        client.peer.text.clone(),
     );
     record.traced(&mut head, &client.peer, trusted);
     match admit(client, &served, &mut head, &mut record) {
         Err(reply) if reply.pause.is_none() => {
-            Outcome::Decided(answer(&reply, worker, &served, &mut head, &mut record))
+            Outcome::Decided(answer(reply, worker, &served, &mut head, &mut record))
         }
         decided => {
             // Boxed, because it goes through many hands.
@@ -111,7 +111,7 @@ fn wait<'a>(
                 client.switch_to(Tunnel::new(lease, record));
                 (finish(response, &mut head, worker), Answer::empty())
             }
-            Err(reply) => answer(&reply, worker, &served, &mut head, &mut record),
+            Err(reply) => answer(reply, worker, &served, &mut head, &mut record),
         }
     }
 }
@@ -172,7 +172,7 @@ async fn pause(reply: Reply, worker: &Worker) -> Reply {
 
 /// Writes a reply, with which the request is over.
 fn answer(
-    reply: &Reply,
+    reply: Reply,
     worker: &Worker,
     served: &Served,
     head: &mut RequestHead,
@@ -184,18 +184,19 @@ fn answer(
     };
     let request_id = record.request_id().value();
     let asked = Asked { style, headers: &head.headers, request_id };
+    let cause = reply.cause;
     let (mut response, body) = reply.response(asked, worker.stock.empty());
     let location = record.location.map(|index| &served.plan.locations[index]);
     for plugin in location.into_iter().flat_map(|location| location.plugins.iter().rev()) {
-        plugin.reply(&mut response, reply.cause, &head.headers);
+        plugin.reply(&mut response, cause, &head.headers);
     }
-    if let Cause::Leave(_) = reply.cause {
+    if let Cause::Leave(_) = cause {
         // Empty where there is no name: whoever asks puts it in the place of what the client wrote.
         let names = record.names().unwrap_or(Names { consumer: "", id: "" });
         identity(names).for_each(|(name, value)| response.headers.insert(name, value));
     }
     record.status = Some(response.status);
-    record.result = reply.cause.code();
+    record.result = cause.code();
     if head.method != Method::HEAD {
         record.add_bytes(body.len() as u64);
     }
@@ -220,12 +221,12 @@ pub(crate) fn refuse(client: &Client, refusal: Refusal) -> Answered {
     let worker = &client.worker;
     let (served, request_id) = (worker.served(), worker.request_id());
     let asked = refusal.asked.map(|asked| *asked);
-    let peer = client.peer.value.clone();
+    let peer = client.peer.text.clone();
     let mut record = Record::begin(Rc::clone(worker), Rc::clone(&served), asked, request_id, peer);
     let mut head = RequestHead::default();
     record.traced(&mut head, &client.peer, false);
     let reply = Reply::closing(refusal.cause);
-    answer(&reply, worker, &served, &mut head, &mut record)
+    answer(reply, worker, &served, &mut head, &mut record)
 }
 
 /// The id that a trusted proxy sent, or a new one.

@@ -155,7 +155,7 @@ pub fn explain(plan: &Plan, head: &Bytes, peer: Option<IpAddr>) -> Explanation {
                 readings: None,
                 plugins: Vec::new(),
                 key: None,
-                outcome: answered(&reply, &style, &Fields::new(), why.to_owned()),
+                outcome: answered(reply, &style, &Fields::new(), why.to_owned()),
             }
         }
     }
@@ -188,7 +188,7 @@ fn follow(plan: &Plan, head: Head, peer: Option<IpAddr>) -> Explanation {
             let why = why(plan, &trace, &reply, &request, (&method, &path));
             let default = ErrorStyle::default();
             let located = trace.location.map(|index| &plan.locations[index].errors);
-            answered(&reply, located.unwrap_or(&default), &request.headers, why)
+            answered(reply, located.unwrap_or(&default), &request.headers, why)
         }
     };
     let asked = trace.choice.as_ref().map(|_| (&method, trace.host.as_deref(), &*path));
@@ -247,14 +247,13 @@ fn forwarded(
 ) -> Forwarded {
     let location = admitted.cx.location;
     let upstream = &plan.upstreams[admitted.upstream];
-    let value = |address: IpAddr| HeaderValue::try_from(address.to_string()).ok();
-    let (peer, client) = (trace.peer.and_then(value), trace.client.and_then(value));
+    let [peer, client] = [trace.peer, trace.client].map(|address| Some(address?.to_string()));
     let id = RequestId::of(&request.headers, admitted.trusted);
     let sender = Sender {
         // As where the gate listens first.
         scheme: plan.listen.first().map_or("http", plan::ListenOn::scheme),
-        peer: peer.as_ref(),
-        client: client.as_ref(),
+        peer: peer.as_deref(),
+        client: client.as_deref(),
         names: trace.key.and_then(|key| plan.names(location, key)),
         request_id: id.as_ref().map_or(NEW_ID, RequestId::as_bytes),
     };
@@ -274,15 +273,12 @@ fn forwarded(
 }
 
 /// What the client would get, by the code that writes it.
-fn answered(reply: &Reply, style: &ErrorStyle, headers: &Fields, why: String) -> Outcome {
+fn answered(reply: Reply, style: &ErrorStyle, headers: &Fields, why: String) -> Outcome {
     let asked = Asked { style, headers, request_id: HeaderValue::from_static("-") };
+    let says = reply.cause.sentence();
+    let after_ms = reply.pause.as_ref().map_or(0, Duration::as_millis) as u64;
     let (response, _) = reply.response(asked, Fields::new());
-    Outcome::Answered(Answered {
-        status: response.status.as_u16(),
-        says: reply.cause.sentence(),
-        after_ms: reply.pause.as_ref().map_or(0, Duration::as_millis) as u64,
-        why,
-    })
+    Outcome::Answered(Answered { status: response.status.as_u16(), says, after_ms, why })
 }
 
 fn why(

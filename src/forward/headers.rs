@@ -43,11 +43,11 @@ impl Framing {
 #[derive(Clone, Copy)]
 pub(crate) struct Sender<'a> {
     /// Who connected, as it stands in `X-Forwarded-For`; none on a unix socket.
-    pub(crate) peer: Option<&'a HeaderValue>,
+    pub(crate) peer: Option<&'a str>,
     /// `http` or `https`, as the peer asked.
     pub(crate) scheme: &'a str,
     /// The client, as it stands in `X-Real-IP`.
-    pub(crate) client: Option<&'a HeaderValue>,
+    pub(crate) client: Option<&'a str>,
     /// The names of the key, if it has any.
     pub(crate) names: Option<Names<'a>>,
     /// The name of the request in everybody's logs.
@@ -212,14 +212,14 @@ fn is_own(name: &HeaderName, framing: Framing) -> bool {
 /// otherwise keygate is the first that the client met.
 fn forwarded(out: &mut impl Lines, came: &Fields, passage: &Passage<'_>) {
     let said = |name| if passage.trusted { came.get(&name) } else { None };
-    match (said(X_FORWARDED_FOR), passage.sender.peer) {
+    match (said(X_FORWARDED_FOR), passage.sender.peer.map(str::as_bytes)) {
         (None, None) => {}
-        (None, Some(peer)) => out.field(&X_FORWARDED_FOR, peer),
+        (None, Some(peer)) => out.text(&X_FORWARDED_FOR, peer),
         (Some(_), peer) => {
             // A list may be one field or several (RFC 9110, section 5.3).
             let name = &X_FORWARDED_FOR;
-            let through = came.get_all(name).chain(peer);
-            let through: Vec<_> = through.map(HeaderValue::as_bytes).collect();
+            let came = came.get_all(name).map(HeaderValue::as_bytes);
+            let through: Vec<_> = came.chain(peer).collect();
             out.text(&X_FORWARDED_FOR, &through.join(&b", "[..]));
         }
     }
@@ -229,7 +229,7 @@ fn forwarded(out: &mut impl Lines, came: &Fields, passage: &Passage<'_>) {
         out.field(&X_FORWARDED_HOST, host);
     }
     if let Some(client) = passage.sender.client {
-        out.field(&X_REAL_IP, client);
+        out.text(&X_REAL_IP, client.as_bytes());
     }
     out.text(&X_REQUEST_ID, passage.sender.request_id);
 }

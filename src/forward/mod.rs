@@ -58,9 +58,9 @@ pub(crate) async fn send(
     record.sent = Some(Instant::now());
     let record = &*record;
     let sender = Sender {
-        peer: client.peer.value.as_ref(),
+        peer: client.peer.text.as_deref(),
         scheme: client.peer.scheme,
-        client: record.client.as_ref(),
+        client: record.client.as_deref(),
         names: record.names(),
         request_id: record.request_id().as_bytes(),
     };

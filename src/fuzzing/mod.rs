@@ -46,14 +46,13 @@ pub fn pass(
     let is_trusted = trusted.trusts(peer);
     screen::disown(&mut head.headers, is_trusted);
     let client = client_address(&head.headers, peer, trusted);
-    let value = |address: IpAddr| HeaderValue::from_str(&address.to_string()).ok();
-    let (peer_value, client_value) = (peer.and_then(value), client.and_then(value));
+    let [peer_text, client_text] = [peer, client].map(|address| Some(address?.to_string()));
     let passage = Passage {
         trusted: is_trusted,
         sender: Sender {
             scheme: "http",
-            peer: peer_value.as_ref(),
-            client: client_value.as_ref(),
+            peer: peer_text.as_deref(),
+            client: client_text.as_deref(),
             names: None,
             request_id: b"id",
         },

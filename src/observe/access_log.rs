@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 
 use super::sink::{Lines, Sink};
 use crate::plan::{Log, LogFormat};
@@ -79,7 +79,7 @@ pub struct AccessLog {
 /// What a line says.
 pub(crate) struct Line<'a> {
     /// The client's address; none on a unix socket.
-    pub(crate) client: Option<&'a HeaderValue>,
+    pub(crate) client: Option<&'a str>,
     /// The request's method and its target as it came; none if it could not be read.
     pub(crate) request: Option<&'a (Method, Uri)>,
     /// Names of the parameters whose values are masked, in lower case.
@@ -248,7 +248,7 @@ impl Line<'_> {
     }
 
     fn client(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.client.map_or(b"unix", HeaderValue::as_bytes));
+        out.extend_from_slice(self.client.unwrap_or("unix").as_bytes());
     }
 
     /// The path and query, with the credential's value masked.

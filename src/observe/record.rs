@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 
 use super::access_log::Line;
 use super::metrics::Ended;
@@ -34,7 +34,7 @@ pub(crate) struct Record {
     request_id: RequestId,
     begun: Instant,
     /// The client's address; none on a unix socket.
-    pub(crate) client: Option<HeaderValue>,
+    pub(crate) client: Option<Rc<str>>,
     /// Index of the location.
     pub(crate) location: Option<usize>,
     /// The key that was found to be valid.
@@ -65,7 +65,7 @@ impl Record {
         served: Rc<Served>,
         request: Option<(Method, Uri)>,
         request_id: RequestId,
-        client: Option<HeaderValue>,
+        client: Option<Rc<str>>,
     ) -> Self {
         Self {
             worker,
@@ -138,7 +138,7 @@ impl Record {
 
 impl Witness for Record {
     fn comes_from(&mut self, client: Option<IpAddr>) {
-        self.client = client.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
+        self.client = client.map(|address| address.to_string().into());
     }
 
     fn stands_for(&mut self, held: &RequestHead) {
@@ -177,7 +177,7 @@ impl Drop for Record {
             });
         }
         let line = Line {
-            client: self.client.as_ref(),
+            client: self.client.as_deref(),
             request: self.request.as_ref(),
             masked: &self.served.plan.credential_names,
             status,

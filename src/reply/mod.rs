@@ -141,7 +141,7 @@ impl Reply {
 
     /// Writes the response; its fields are appended to `headers`. No body names a key, an upstream
     /// address or a version.
-    pub fn response(&self, asked: Asked<'_>, mut headers: Fields) -> (ResponseHead, Bytes) {
+    pub fn response(self, asked: Asked<'_>, mut headers: Fields) -> (ResponseHead, Bytes) {
         let (status, body) = if matches!(self.cause, Cause::Preflight | Cause::Leave(_)) {
             (self.cause.status(), Bytes::new())
         } else if asked.is_grpc() {
@@ -149,8 +149,8 @@ impl Reply {
         } else {
             self.plain(&asked, &mut headers)
         };
-        if let Some(challenge) = &self.challenge {
-            headers.append(WWW_AUTHENTICATE, challenge.clone());
+        if let Some(challenge) = self.challenge {
+            headers.append(WWW_AUTHENTICATE, challenge);
         }
         headers.append(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
         headers.append(headers::X_REQUEST_ID, asked.request_id);

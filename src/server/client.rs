@@ -6,8 +6,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Context;
 
-use http::HeaderValue;
-
 use super::clock::{Deadlines, Wait};
 use super::grant::Granted;
 use super::tunnel::Tunnel;
@@ -22,8 +20,8 @@ use crate::upstream::lease::Lease;
 pub(crate) struct Peer {
     /// The address; none on a unix socket.
     pub(crate) address: Option<IpAddr>,
-    /// The same, as it stands in header fields.
-    pub(crate) value: Option<HeaderValue>,
+    /// The same, as it stands in header fields; every request has it.
+    pub(crate) text: Option<Rc<str>>,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
 }
@@ -32,8 +30,7 @@ impl Peer {
     /// Who connected from there.
     pub(super) fn new(address: Option<IpAddr>, scheme: &'static str) -> Self {
         let address = address.map(|address| address.to_canonical());
-        let value = address.and_then(|address| HeaderValue::try_from(text_of(address)).ok());
-        Self { address, value, scheme }
+        Self { address, text: address.map(text_of), scheme }
     }
 }
 
@@ -45,16 +42,16 @@ impl Peer {
 }
 
 /// An address as text. Most are of IPv4, for which `Display` takes ten times as long.
-fn text_of(address: IpAddr) -> Vec<u8> {
-    let IpAddr::V4(address) = address else { return address.to_string().into_bytes() };
-    let mut text = Vec::with_capacity("255.255.255.255".len());
+fn text_of(address: IpAddr) -> Rc<str> {
+    let IpAddr::V4(address) = address else { return address.to_string().into() };
+    let mut text = String::with_capacity("255.255.255.255".len());
     for octet in address.octets() {
         if !text.is_empty() {
-            text.push(b'.');
+            text.push('.');
         }
-        text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+        text.push_str(itoa::Buffer::new().format(octet));
     }
-    text
+    text.into()
 }
 
 /// Who is owed a response: a connection of HTTP/1, for one request after the other, or a stream of
@@ -159,7 +156,7 @@ mod tests {
     #[test]
     fn an_address_is_written_as_it_is_displayed() {
         for text in ["0.0.0.0", "1.20.255.100", "127.0.0.1", "::1", "2001:db8::ff"] {
-            assert_eq!(text_of(text.parse().expect("an address")), text.as_bytes());
+            assert_eq!(*text_of(text.parse().expect("an address")), *text);
         }
     }
 }

@@ -115,16 +115,12 @@ impl Over<'_> {
         if let Some(host) = &span.host {
             address(message, host);
         }
-        for (key, value) in
-            [("client.address", line.client), ("user_agent.original", span.user_agent.as_ref())]
-        {
-            if let Some(value) = value.and_then(|value| value.to_str().ok()) {
-                text(message, key, value);
-            }
-        }
         let status = line.status.as_u16();
         number(message, "http.response.status_code", status.into());
+        let user_agent = span.user_agent.as_ref().and_then(|value| value.to_str().ok());
         for (key, value) in [
+            ("client.address", line.client),
+            ("user_agent.original", user_agent),
             ("http.route", line.location),
             ("keygate.result", Some(result.as_str())),
             ("keygate.consumer", line.consumer),

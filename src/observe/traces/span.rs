@@ -145,7 +145,7 @@ mod tests {
     fn begin(fields: &str, sampler: &str, trusted: bool) -> (Span, RequestHead) {
         let mut head = sample::head(&format!("GET /\nHost: a\n{fields}"));
         let sampling = Sampling::named(sampler, || 0.5).expect(sampler);
-        let peer = Peer { address: None, value: None, scheme: "http" };
+        let peer = Peer { address: None, text: None, scheme: "http" };
         let credentials = [HeaderName::from_static("x-api-key"), HeaderName::from_static("x-ua")];
         let coming = Coming { peer: &peer, trusted, credentials: &credentials };
         let span = Span::begin(&mut head, &coming, sampling, &mut fastrand::Rng::with_seed(7));
@@ -183,7 +183,7 @@ mod tests {
         let fields = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01\nuser-agent: me");
         for secret in [TRACEPARENT, TRACESTATE, USER_AGENT] {
             let mut head = sample::head(&format!("GET /\nHost: a\n{fields}"));
-            let peer = Peer { address: None, value: None, scheme: "http" };
+            let peer = Peer { address: None, text: None, scheme: "http" };
             let credentials = [secret.clone()];
             let coming = Coming { peer: &peer, trusted: true, credentials: &credentials };
             let random = &mut fastrand::Rng::with_seed(7);

@@ -11,7 +11,7 @@ use crate::support::reference::KEYS;
 use crate::support::{Canaries, DEADLINE, Exchange, Gate, Origin, Recorded, holds_within};
 
 /// What listens where spans are sent. Whatever it was sent, no key of the tests was in it.
-pub(super) struct Collector(Origin);
+pub(crate) struct Collector(Origin);
 
 /// A span, as `tests/clients/otlp.py` tells it.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ const SERVER: &str = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
 
 impl Collector {
     /// One that takes everything.
-    pub(super) fn taking() -> Self {
+    pub(crate) fn taking() -> Self {
         Self::scripted(|exchange| exchange.reply(200, b""))
     }
 
@@ -48,7 +48,7 @@ impl Collector {
     }
 
     /// Its URL.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.0.address)
     }
 

@@ -1,7 +1,7 @@
 //! Traces: each request is a span that a collector gets, and a link between who sent it and the
 //! origin.
 
-mod collector;
+pub(crate) mod collector;
 mod delivery;
 mod privacy;
 mod sampling;
