@@ -57,7 +57,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(file::write(&again[0]), written);
     }
     match listing::records(&text) {
-        Ok(written) => drop(records(&written)),
+        Ok(listed) => {
+            holds_no_key(&listed.doubt().unwrap_or_default());
+            drop(records(&listed.text));
+        }
         Err(said) => holds_no_key(&said),
     }
 });

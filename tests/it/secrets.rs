@@ -199,6 +199,27 @@ fn a_key_that_is_disabled_in_one_place_is_valid_in_no_other() {
 }
 
 #[test]
+fn a_command_that_prints_what_could_be_guessed_is_told_of_once() {
+    let origin = Origin::echo();
+    let often = "keys_command_interval = \"1s\"\n";
+    let (mut gate, folder) = gate(&origin, "hunter2", "echo >> OUT.asked; cat OUT", often);
+    gate.secret("hunter");
+    let asked = || fs::read(folder.path().join("out.asked")).map_or(0, |asked| asked.len());
+    let told = || gate.output().matches("of what keys_command prints, line").count();
+    gate.stderr.wait_for("the warning", |line| line.contains("line 1 is shorter than 16"));
+    let before = asked();
+    wait_until("it was asked again and again", || asked() >= before + 3);
+    assert_eq!(told(), 1, "{}", gate.output());
+    let out = format!("{}\nhunter2\nhunter3", KEYS[1]);
+    fs::write(folder.path().join("out"), out).expect("it can be written");
+    let more = "line 2 is shorter than 16 characters and could be guessed; so could 1 more";
+    gate.stderr.wait_for("what else could be", |line| line.contains(more));
+    fs::write(folder.path().join("out"), KEYS[1]).expect("it can be written");
+    wait_until("none can be", || status(&gate, "hunter2") == 401);
+    assert_eq!(told(), 2, "{}", gate.output());
+}
+
+#[test]
 fn a_hangup_asks_the_command_at_once() {
     let origin = Origin::echo();
     let (gate, folder) = gate(&origin, KEYS[0], "cat OUT", "keys_command_interval = \"1d\"\n");

@@ -27,6 +27,8 @@ pub(super) struct Stored {
     pub(super) set: Set,
     /// Whether they are older than they should be, because a command has failed since.
     is_stale: bool,
+    /// What is doubtful about keys that a command printed.
+    doubt: Option<String>,
     /// Whether it was said that the uses of keys cannot be noted.
     complained: Arc<AtomicBool>,
     inquiry: Arc<Inquiry>,
@@ -92,6 +94,7 @@ pub(super) fn load(
     let same = known.filter(|known| !known.has_changed());
     let same = same
         .and_then(|known| Some((known.version.clone(), known.fit(listed, site)?, known.is_stale)));
+    let mut doubt = known.and_then(|known| known.doubt.clone());
     let (version, set, is_stale) = match (same, origin) {
         (Some(same), _) => same,
         (None, Origin::File(path)) => {
@@ -102,7 +105,13 @@ pub(super) fn load(
             let asked = known.and_then(|known| known.inquiry.answer().take());
             let answer = asked.unwrap_or_else(|| command.output());
             match printed(answer, listed, site.locations) {
-                Ok(set) => (Version::Due(Instant::now() + *interval), set, false),
+                Ok((set, new)) => {
+                    // Said once, not each time that it is asked.
+                    site.problems
+                        .extend(new.clone().filter(|_| new != doubt).map(guessable(command)));
+                    doubt = new;
+                    (Version::Due(Instant::now() + *interval), set, false)
+                }
                 Err(problem) => {
                     let last = known.and_then(|known| known.fit(listed, site));
                     site.problems.push(failed(command, problem, last.is_some()));
@@ -113,7 +122,7 @@ pub(super) fn load(
     };
     let complained = known.map(|known| Arc::clone(&known.complained)).unwrap_or_default();
     let inquiry = known.map(|known| Arc::clone(&known.inquiry)).unwrap_or_default();
-    Some(Stored { origin: origin.clone(), version, set, is_stale, complained, inquiry })
+    Some(Stored { origin: origin.clone(), version, set, is_stale, doubt, complained, inquiry })
 }
 
 impl Stored {
@@ -216,35 +225,43 @@ fn file(path: &Path, listed: &Keyring, site: &mut Site<'_>) -> Option<(Version, 
     }
 }
 
-/// Makes a set of what a command prints; or says what is wrong, by the number of the record.
+/// Makes a set of what a command prints, and says what is doubtful about it; or what is wrong, by
+/// the number of the record.
 fn printed(
     answer: Result<Zeroizing<String>, String>,
     listed: &Keyring,
     locations: &[&str],
-) -> Result<Set, Fault> {
+) -> Result<(Set, Option<String>), Fault> {
     let wrong = |message: String| Fault::new(format!("what it prints is wrong: {message}"));
     let printed = answer.map_err(Fault::new)?;
-    let text = listing::records(&printed).map_err(wrong)?;
-    set(file::records(&text).count(), |each| file::parse(&text, each), listed, locations).map_err(
-        |mut faults| {
-            let Fault { span, message, help } = faults.swap_remove(0);
-            let before = &text[..span.map_or(0, |span| span.end)];
-            let number = file::records(before).count();
-            Fault { span: None, help, ..wrong(format!("{message}, in entry {number}")) }
-        },
-    )
+    let told = listing::records(&printed).map_err(wrong)?;
+    let text = &told.text;
+    let set = set(file::records(text).count(), |each| file::parse(text, each), listed, locations);
+    let set = set.map_err(|mut faults| {
+        let Fault { span, message, help } = faults.swap_remove(0);
+        let before = &text[..span.map_or(0, |span| span.end)];
+        let number = file::records(before).count();
+        Fault { span: None, help, ..wrong(format!("{message}, in entry {number}")) }
+    })?;
+    Ok((set, told.doubt()))
+}
+
+/// Warns of keys that could be guessed.
+fn guessable(command: &Command) -> impl FnOnce(String) -> Problem {
+    |doubt| about(command, Severity::Warning, format!("of what keys_command prints, {doubt}"))
 }
 
 /// What is wrong with a command; with keys of before, it is none that stops the gate.
 fn failed(command: &Command, fault: Fault, keeps: bool) -> Problem {
     let kept = if keeps { "; the keys that it printed before stay" } else { "" };
-    Problem {
-        severity: if keeps { Severity::Warning } else { Severity::Error },
-        message: format!("keys_command failed: {}{kept}", fault.message),
-        place: Place { file: command.program().to_owned(), position: None },
-        excerpt: None,
-        help: fault.help,
-    }
+    let severity = if keeps { Severity::Warning } else { Severity::Error };
+    let message = format!("keys_command failed: {}{kept}", fault.message);
+    Problem { help: fault.help, ..about(command, severity, message) }
+}
+
+fn about(command: &Command, severity: Severity, message: String) -> Problem {
+    let place = Place { file: command.program().to_owned(), position: None };
+    Problem { severity, message, place, excerpt: None, help: None }
 }
 
 /// Makes a set of all records, about so many; or says everything that is wrong, which is something.
