@@ -11,10 +11,11 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::examples::Port;
-use crate::metrics::{get, keys_file, with_keys_file};
+use crate::metrics::{get, keys_file, with_keys_file_and};
 use crate::support::admin::ADMIN;
 use crate::support::{Client, Gate, Origin, Program, holds_within};
 use crate::tidy::{read, root};
+use crate::traces::collector::Collector;
 
 /// How long a Prometheus may take to start and to scrape twice.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,10 +59,11 @@ fn promtool(arguments: &[&str], input: &str) -> String {
     said
 }
 
-/// A gate that has answered requests of every kind that the dashboard shows.
-fn busy(origin: &Origin) -> Gate {
+/// A gate that has answered requests of every kind that the dashboard shows, and is traced.
+fn busy(origin: &Origin, collector: &Collector) -> Gate {
     let keys = keys_file(2).replace("consumer", "expires = 2099-01-01T00:00:00Z\nconsumer");
-    let gate = with_keys_file(origin, &keys, ADMIN);
+    let traced = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url())];
+    let gate = with_keys_file_and(origin, &keys, ADMIN, &traced);
     for (key, status) in [("X-API-Key: K1\r\n", 200), ("X-API-Key: no\r\n", 401), ("", 401)] {
         assert_eq!(gate.send(get("/x", key)).status, status);
     }
@@ -70,8 +72,8 @@ fn busy(origin: &Origin) -> Gate {
 
 #[test]
 fn the_format_is_without_fault() {
-    let origin = Origin::echo();
-    let gate = busy(&origin);
+    let (origin, collector) = (Origin::echo(), Collector::taking());
+    let gate = busy(&origin, &collector);
     assert_eq!(promtool(&["check", "metrics"], &gate.metrics().0), "");
 }
 
@@ -142,8 +144,8 @@ fn named(expression: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_expression_of_the_dashboard_and_the_alerts_finds_what_it_names() {
-    let origin = Origin::echo();
-    let gate = busy(&origin);
+    let (origin, collector) = (Origin::echo(), Collector::taking());
+    let gate = busy(&origin, &collector);
     let prometheus = Prometheus::scraping(&gate);
     let up = prometheus.ask("up{job=\"keygate\"} == 1").expect("it has started");
     assert_eq!(results(&up).len(), 1, "{up}");
