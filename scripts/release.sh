@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds keygate as it is released: optimized with a profile of what it does under load.
-# Nothing but speed depends on the profile; the plain `cargo build --release` is built as well, and compared.
-# Takes about five minutes on two cores. LLVM_PROFDATA=path names another llvm-profdata than rustup's.
+# Builds keygate as it is released: one static file (scripts/build-static.sh) that is optimized with a profile of what
+# it does under load. Nothing but speed depends on the profile.
+# Usage: scripts/release.sh [compare]   With `compare`, also prints what a request costs with and without it.
+# Takes about ten minutes on two cores. LLVM_PROFDATA=path names another llvm-profdata than rustup's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
@@ -23,26 +24,29 @@ profdata() {
   fi
 }
 
-# build FOLDER FLAG...: a release build of its own, with these flags for keygate and its crates but no build script.
+# build FOLDER FLAG...: a static build below that folder, with these flags for keygate and its crates but no build
+# script; the last line that it prints is where it is.
 build() {
-  local folder=$target/$1
+  local folder=$1
   shift
-  RUSTFLAGS="${RUSTFLAGS:-} $*" cargo build --release --locked --target "$host" --target-dir "$folder"
+  RUSTFLAGS="${RUSTFLAGS:-} $*" CARGO_TARGET_DIR=$folder scripts/build-static.sh >&2
+  find "$folder/image" -name 'keygate-*' -type f
 }
 
 # The names stay readable for an llvm-profdata that was built without zlib.
-build instrumented "-Cprofile-generate=$profiles" -Cllvm-args=-enable-name-compression=false
+instrumented=$(build "$target/instrumented" "-Cprofile-generate=$profiles" -Cllvm-args=-enable-name-compression=false)
 rm -rf "$profiles"
-KEYGATE=$target/instrumented/$host/release/keygate benches/compare/run.sh --proxies keygate --rounds 1 --seconds 5 \
-  --connections 16 --requests 0 --cases get,missing,invalid,connect,body64k,body1m,upload64k,query,two,streams
+KEYGATE=$instrumented benches/compare/run.sh --proxies keygate --rounds 1 --seconds 5 --connections 16 --requests 0 \
+  --cases get,missing,invalid,connect,body64k,body1m,upload64k,query,two,streams
 "$(profdata)" merge --output "$profiles/keygate.profdata" "$profiles"/*.profraw
-build profiled "-Cprofile-use=$profiles/keygate.profdata"
-cargo build --release --locked
+released=$(build "$target" "-Cprofile-use=$profiles/keygate.profdata")
 
-plain=$target/release/keygate
-released=$target/profiled/$host/release/keygate
-for binary in "$plain" "$released"; do
-  printf '\n%s\n' "$binary"
-  KEYGATE=$binary benches/budget.sh show
-done
+if [ "${1:-}" = compare ]; then
+  static=$(build "$target/static")
+  cargo build --release --locked
+  for binary in "$target/release/keygate" "$static" "$released"; do
+    printf '\n%s\n' "$binary"
+    KEYGATE=$binary benches/budget.sh show
+  done
+fi
 printf '\nThe binary to release: %s\n' "$released"

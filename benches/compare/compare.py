@@ -85,7 +85,7 @@ def medians(rounds):
 
 
 def measure_rounds(case, proxies, options, out, results):
-    """Runs all proxies at once, and loads them in turn, so that a change of the machine's pace meets all alike."""
+    """Runs all proxies at once, and loads them in turn and back, so that a change of the machine's pace meets all alike."""
     rounds = {proxy.label: [] for proxy in proxies}
     connections = case.connections or options.connections
     with contextlib.ExitStack() as stack:
@@ -93,7 +93,7 @@ def measure_rounds(case, proxies, options, out, results):
         for proxy in proxies:
             measure.load(proxy, case, connections, 1)  # warm up: connections, caches, memory
         for number in range(options.rounds):
-            for proxy in proxies:
+            for proxy in proxies[::-1 if number % 2 else 1]:
                 figures = measure.round_figures(proxy, processes[proxy.label], case, connections, options.seconds)
                 rounds[proxy.label].append(figures)
                 tell(f"{case.name}, round {number + 1} of {options.rounds}, {proxy.label}: "
