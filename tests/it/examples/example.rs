@@ -87,9 +87,9 @@ impl Example {
         let mut shown = Vec::new();
         for block in blocks {
             match block {
-                Block::Server { command, addresses } => {
+                Block::Server { command, places } => {
                     let mut server = open(&self.folder, &command);
-                    server.wait_until_it_listens_on(&addresses);
+                    server.wait_until_it_serves(&places);
                     self.servers.push(server);
                 }
                 Block::Command { command, prints } => {

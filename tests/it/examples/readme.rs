@@ -3,8 +3,9 @@
 /// A command block of a README.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Block {
-    /// Fenced as `sh serves ADDRESS…`: runs in a terminal of its own, and listens there.
-    Server { command: String, addresses: Vec<String> },
+    /// Fenced as `sh serves PLACE…`: runs in a terminal of its own, and listens there. A place is an
+    /// address, or one with a path (`127.0.0.1:80/v1`) for what listens before it knows its paths.
+    Server { command: String, places: Vec<String> },
     /// Fenced as `sh`: runs to its end; a block `text` that follows is what it prints.
     Command { command: String, prints: Option<String> },
 }
@@ -27,9 +28,9 @@ pub(super) fn blocks(markdown: &str) -> Vec<Block> {
         match words.as_slice() {
             ["sh"] => blocks.push(Block::Command { command: text, prints: None }),
             ["sh", "no-run"] => {}
-            ["sh", "serves", addresses @ ..] if !addresses.is_empty() => {
-                let addresses = addresses.iter().map(ToString::to_string).collect();
-                blocks.push(Block::Server { command: text, addresses });
+            ["sh", "serves", places @ ..] if !places.is_empty() => {
+                let places = places.iter().map(ToString::to_string).collect();
+                blocks.push(Block::Server { command: text, places });
             }
             ["text"] => match blocks.last_mut() {
                 Some(Block::Command { prints: prints @ None, .. }) => *prints = Some(text),
@@ -64,10 +65,10 @@ pub(crate) fn fenced(markdown: &str) -> Vec<(String, String)> {
 
 #[test]
 fn blocks_are_read_in_order_with_what_they_print() {
-    let markdown = "# T\n```sh serves a:1 b:2\nserve\n```\n\n```sh\necho 1\necho 2\n```\nso:\n\
+    let markdown = "# T\n```sh serves a:1 b:2/c\nserve\n```\n\n```sh\necho 1\necho 2\n```\nso:\n\
                     ```text\n1\n2\n```\n```sh no-run\nsudo\n```\n```sh\ntrue\n```\n";
     let expected = [
-        Block::Server { command: "serve\n".into(), addresses: vec!["a:1".into(), "b:2".into()] },
+        Block::Server { command: "serve\n".into(), places: vec!["a:1".into(), "b:2/c".into()] },
         Block::Command { command: "echo 1\necho 2\n".into(), prints: Some("1\n2\n".into()) },
         Block::Command { command: "true\n".into(), prints: None },
     ];

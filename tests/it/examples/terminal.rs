@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Program, holds_within};
+use crate::support::{Client, Program, holds_within};
 
 /// How long a block may run; an interpreter's start on a busy machine is part of it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,19 +32,27 @@ pub(crate) fn open(folder: &Path, command: &str) -> Program {
 }
 
 impl Program {
-    /// Waits until something listens on every address.
+    /// Waits until something serves every place.
     #[track_caller]
-    pub(super) fn wait_until_it_listens_on(&mut self, addresses: &[String]) {
+    pub(super) fn wait_until_it_serves(&mut self, places: &[String]) {
         let mut ended = None;
-        for address in addresses {
-            let listens = holds_within(PATIENCE, || {
+        for place in places {
+            let served = holds_within(PATIENCE, || {
                 ended = self.exit_status();
-                ended.is_some() || TcpStream::connect(address).is_ok()
+                ended.is_some() || is_served(place)
             });
             let said = self.wrote();
-            assert!(listens && ended.is_none(), "nothing on {address} ({ended:?}): {said}");
+            assert!(served && ended.is_none(), "nothing on {place} ({ended:?}): {said}");
         }
     }
+}
+
+/// Whether something listens on an address, and knows the path behind it if there is one.
+fn is_served(place: &str) -> bool {
+    let (address, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+    let Ok(stream) = TcpStream::connect(address) else { return false };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    path.is_empty() || Client::over(stream).send(request).response().status != 404
 }
 
 /// A shell that commands are pasted in, one block after another.
