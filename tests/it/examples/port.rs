@@ -6,6 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 /// bound to port 0 can take one in the meantime.
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 
+/// The one port among them to which browsers and Node's `fetch` do not connect (the Fetch
+/// standard, "bad port").
+const BAD: u16 = 10_080;
+
 /// A TCP port of the loopback address that is kept for one test.
 pub(crate) struct Port {
     /// The address with this port.
@@ -20,6 +24,9 @@ impl Port {
     pub(crate) fn claim() -> Self {
         loop {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(RANGE)));
+            if address.port() == BAD {
+                continue;
+            }
             let Ok(claim) = UdpSocket::bind(address) else { continue };
             if TcpListener::bind(address).is_ok() {
                 return Self { address, _claim: claim };

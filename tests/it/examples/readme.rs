@@ -3,8 +3,9 @@
 /// A command block of a README.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Block {
-    /// Fenced as `sh serves PLACE…`: runs in a terminal of its own, and listens there. A place is an
-    /// address, or one with a path (`127.0.0.1:80/v1`) for what listens before it knows its paths.
+    /// Fenced as `sh serves PLACE…`: runs in a terminal of its own, and listens there. A place is
+    /// an address, or one with a path (`127.0.0.1:80/v1`) for what listens before it knows its
+    /// paths.
     Server { command: String, places: Vec<String> },
     /// Fenced as `sh`: runs to its end; a block `text` that follows is what it prints.
     Command { command: String, prints: Option<String> },
