@@ -130,7 +130,7 @@ async fn wait<'a>(
 }
 
 async fn ask(commands: &Reader, plan: Arc<Plan>) {
-    if commands.run(move || plan.ask()).await.is_none() {
+    if commands.read(move || plan.ask()).await.is_none() {
         // A panic, and perhaps the next time again.
         tracing::error!("keys could not be asked for");
         sleep(PAUSE).await;
@@ -192,7 +192,7 @@ async fn swap(
 ) -> bool {
     let current = Arc::clone(&plans.borrow());
     let load = Arc::clone(load);
-    let loaded = reader.run(move || {
+    let loaded = reader.read(move || {
         // What the old keys know goes with them.
         current.note_used();
         match wanted {
