@@ -49,9 +49,6 @@ pub(crate) trait Witness {
     /// It is this location's.
     fn located(&mut self, location: usize);
 
-    /// It is about this request, which a proxy holds that asks.
-    fn stands_for(&mut self, _held: &RequestHead) {}
-
     /// A plugin has decided.
     fn asked(&mut self, _head: &RequestHead, _cx: &Cx, _verdict: &ControlFlow<Reply>) {}
 
@@ -92,7 +89,6 @@ pub(crate) fn decide(
     witness.located(location);
     if let Destination::Verdict(Some(asker)) = plan.locations[location].leads_to {
         asker.restore(head, trusted).map_err(Reply::from)?;
-        witness.stands_for(head);
     }
 
     let mut cx = Cx { location, also, ..Cx::new(client, arrival.now, arrival.wall) };

@@ -20,9 +20,27 @@ pub struct RequestHead {
     pub version: Version,
     /// The header fields.
     pub headers: Fields,
+    /// The target as it came, if something was hidden from it since.
+    pub came: Option<Box<Uri>>,
 }
 
 impl RequestHead {
+    /// Goes on with another target, which something was hidden from.
+    pub(crate) fn hide(&mut self, target: Uri) {
+        let came = std::mem::replace(&mut self.uri, target);
+        self.came.get_or_insert_with(|| Box::new(came));
+    }
+
+    /// What was asked, as it came.
+    pub(crate) fn asked(&self) -> (Method, Uri) {
+        (self.method.clone(), self.came.as_deref().unwrap_or(&self.uri).clone())
+    }
+
+    /// The same of a head that nobody needs any more.
+    pub(crate) fn into_asked(self) -> (Method, Uri) {
+        (self.method, self.came.map_or(self.uri, |came| *came))
+    }
+
     /// Whether this is a preflight as browsers send it (Fetch, section 3.2.2); a bare `OPTIONS` is
     /// none, and neither is one with a body, or one that asks for another method in a field: an
     /// origin may obey it.
@@ -62,7 +80,20 @@ pub struct ResponseHead {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::sample::head;
+
+    #[test]
+    fn what_was_asked_is_told_as_it_came_however_much_was_hidden() {
+        let mut asked = head("GET /x?a=1&api_key=secret&token=secret");
+        for target in ["/x?a=1&token=secret", "/x?a=1"] {
+            asked.hide(target.parse().expect("a target"));
+        }
+        assert_eq!(asked.uri, "/x?a=1");
+        let came = (Method::GET, "/x?a=1&api_key=secret&token=secret".parse().expect("a target"));
+        assert_eq!(asked.asked(), came);
+        assert_eq!(asked.into_asked(), came);
+    }
 
     #[test]
     fn a_head_that_is_printed_shows_no_key() {

@@ -54,16 +54,18 @@ pub(crate) fn handle<'a>(
     let mut record = Record::begin(
         Rc::clone(worker),
         Rc::clone(&served),
-        Some((head.method.clone(), head.uri.clone())),
         request_id(worker, &head.headers, trusted),
         client.peer.text.clone(),
     );
     record.traced(&mut head, &client.peer, trusted);
     match admit(client, &served, &mut head, &mut record) {
         Err(reply) if reply.pause.is_none() => {
-            Outcome::Decided(answer(reply, worker, &served, &mut head, &mut record))
+            let answered = answer(reply, worker, &served, &mut head, &mut record);
+            record.asked = Some(head.into_asked());
+            Outcome::Decided(answered)
         }
         decided => {
+            record.asked = Some(head.asked());
             // Boxed, because it goes through many hands.
             let record = Box::new(record);
             Outcome::Waits(Box::pin(wait(client, served, head, body, decided, record)))
@@ -220,9 +222,9 @@ fn finish(mut response: ResponseHead, asked: &mut RequestHead, worker: &Worker) 
 pub(crate) fn refuse(client: &Client, refusal: Refusal) -> Answered {
     let worker = &client.worker;
     let (served, request_id) = (worker.served(), worker.request_id());
-    let asked = refusal.asked.map(|asked| *asked);
     let peer = client.peer.text.clone();
-    let mut record = Record::begin(Rc::clone(worker), Rc::clone(&served), asked, request_id, peer);
+    let mut record = Record::begin(Rc::clone(worker), Rc::clone(&served), request_id, peer);
+    record.asked = refusal.asked.map(|asked| *asked);
     let mut head = RequestHead::default();
     record.traced(&mut head, &client.peer, false);
     let reply = Reply::closing(refusal.cause);

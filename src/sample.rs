@@ -16,7 +16,7 @@ pub(crate) fn head(text: &str) -> RequestHead {
         Some("HTTP/1.0") => Version::HTTP_10,
         _ => Version::HTTP_11,
     };
-    RequestHead { method, uri, version, headers: fields(rest) }
+    RequestHead { method, uri, version, headers: fields(rest), came: None }
 }
 
 /// Header fields from their lines.

@@ -21,6 +21,7 @@ fn request(head: &Head) -> Option<RequestHead> {
         uri: head.second.parse().ok()?,
         version: if old { http::Version::HTTP_10 } else { http::Version::HTTP_11 },
         headers: head.fields.iter().map(field).collect::<Option<_>>()?,
+        came: None,
     })
 }
 

@@ -30,7 +30,9 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(crate) struct Record {
     worker: Rc<Worker>,
     served: Rc<Served>,
-    request: Option<(Method, Uri)>,
+    /// What was asked; none where that cannot be read, and while it is decided: it is the head's
+    /// then, of which a copy would take 200 instructions.
+    pub(crate) asked: Option<(Method, Uri)>,
     request_id: RequestId,
     begun: Instant,
     /// The client's address; none on a unix socket.
@@ -59,18 +61,17 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Begins with what the request's head says; nothing, if it cannot be read.
+    /// Begins at this moment.
     pub(crate) fn begin(
         worker: Rc<Worker>,
         served: Rc<Served>,
-        request: Option<(Method, Uri)>,
         request_id: RequestId,
         client: Option<Rc<str>>,
     ) -> Self {
         Self {
             worker,
             served,
-            request,
+            asked: None,
             request_id,
             begun: Instant::now(),
             client,
@@ -141,10 +142,6 @@ impl Witness for Record {
         self.client = client.map(|address| address.to_string().into());
     }
 
-    fn stands_for(&mut self, held: &RequestHead) {
-        self.request = Some((held.method.clone(), held.uri.clone()));
-    }
-
     fn located(&mut self, location: usize) {
         self.location = Some(location);
         if let Some(tally) = &self.served.tally {
@@ -169,7 +166,7 @@ impl Drop for Record {
         if let Some(tally) = &self.served.tally {
             tally.ended(&Ended {
                 location: self.location,
-                method: self.request.as_ref().map(|(method, _)| method),
+                method: self.asked.as_ref().map(|(method, _)| method),
                 status,
                 result: self.result,
                 time: whole,
@@ -178,7 +175,7 @@ impl Drop for Record {
         }
         let line = Line {
             client: self.client.as_deref(),
-            request: self.request.as_ref(),
+            request: self.asked.as_ref(),
             masked: &self.served.plan.credential_names,
             status,
             bytes: self.bytes,

@@ -23,7 +23,7 @@ pub(super) fn hide(
     parameters: &[Vec<u8>],
     head: &mut RequestHead,
 ) -> Result<(), Stuck> {
-    hide_parameters(parameters, &mut head.uri)?;
+    hide_parameters(parameters, head)?;
     let mut offered = Members::default();
     hide_fields(
         |name, value| match offers(sources, name) {
@@ -34,13 +34,15 @@ pub(super) fn hide(
     )
 }
 
-fn hide_parameters(names: &[Vec<u8>], uri: &mut Uri) -> Result<(), Stuck> {
-    let Some(target) = uri.path_and_query().filter(|_| !names.is_empty()) else { return Ok(()) };
+fn hide_parameters(names: &[Vec<u8>], head: &mut RequestHead) -> Result<(), Stuck> {
+    let Some(target) = head.uri.path_and_query().filter(|_| !names.is_empty()) else {
+        return Ok(());
+    };
     let Some(left) = query::remove(target.as_str().as_bytes(), names) else { return Ok(()) };
     let target = PathAndQuery::from_maybe_shared(Bytes::from(left)).map_err(|_| Stuck)?;
-    let mut parts = std::mem::take(uri).into_parts();
+    let mut parts = head.uri.clone().into_parts();
     parts.path_and_query = Some(target);
-    *uri = Uri::from_parts(parts).map_err(|_| Stuck)?;
+    head.hide(Uri::from_parts(parts).map_err(|_| Stuck)?);
     Ok(())
 }
 

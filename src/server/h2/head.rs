@@ -49,7 +49,7 @@ impl Head {
             Ok((headers, length)) => {
                 let expects_continue = !has_ended && asks_to_continue(&headers);
                 let version = Version::HTTP_2;
-                let request = RequestHead { method, uri: target, version, headers };
+                let request = RequestHead { method, uri: target, version, headers, came: None };
                 Ok(Self { request, length, expects_continue })
             }
             Err(cause) => Err(Refusal { cause, asked: Some(Box::new((method, target))) }),

@@ -162,7 +162,7 @@ impl Head {
         let expects_continue = !is_old && !body.is_at_end() && asks_to_continue(&headers);
         let takes_trailers = declared.trailers && !is_old;
         let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
-        let request = RequestHead { method, uri, version, headers };
+        let request = RequestHead { method, uri, version, headers, came: None };
         Ok(Self { request, body, keeps_open, expects_continue, takes_trailers })
     }
 }

@@ -183,9 +183,12 @@ impl Encoder {
 
 fn write_status(out: &mut Vec<u8>, is_old: bool, head: &ResponseHead) {
     let reason = head.reason.as_deref();
-    if head.status == StatusCode::OK && reason.is_none() && !is_old {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
+    // The two that nearly all responses have.
+    match head.status {
+        _ if is_old || reason.is_some() => {}
+        StatusCode::OK => return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+        StatusCode::UNAUTHORIZED => return out.extend_from_slice(b"HTTP/1.1 401 Unauthorized\r\n"),
+        _ => {}
     }
     let version = if is_old { "HTTP/1.0 " } else { "HTTP/1.1 " };
     let usual = || head.status.canonical_reason().unwrap_or("<none>").as_bytes();
