@@ -241,10 +241,11 @@ pub(crate) fn poll_head(
 ) -> Poll<Result<Heard, Trouble>> {
     while let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
         let (parts, ()) = interim?.into_parts();
+        // Those that are not passed on must be valid as well: what follows is the same upstream's.
+        let fields = head::fields(parts.headers, stock)?;
         match parts.status {
             StatusCode::CONTINUE => return Poll::Ready(Ok(Heard::Interim(Said::Continue))),
             StatusCode::EARLY_HINTS => {
-                let fields = head::fields(parts.headers, stock)?;
                 return Poll::Ready(Ok(Heard::Interim(Said::Hints(fields))));
             }
             // HTTP/2 has no such thing (RFC 9113, section 8.6).

@@ -41,6 +41,12 @@ fn ends(stream: u32, fields: &[(&str, &str)]) -> Vec<Frame> {
     vec![Frame::headers(stream, END_STREAM, fields)]
 }
 
+/// A response behind one that comes before it, in which a field is none.
+fn interim(stream: u32, status: &str) -> Vec<Frame> {
+    let begun = Frame::headers(stream, 0, &[(":status", status), ("x\"y", "x")]);
+    [vec![begun], ends(stream, &[(":status", "200")])].into_iter().flatten().collect()
+}
+
 /// Messages that are none.
 const MESSAGES: &[(&str, Says)] = &[
     ("no status", |stream| ends(stream, &[("x", "y")])),
@@ -52,6 +58,8 @@ const MESSAGES: &[(&str, Says)] = &[
     ("an empty status", |stream| ends(stream, &[(":status", "")])),
     ("a switch of protocols", |stream| vec![head(stream, "101")]),
     ("an end that is none", |stream| ends(stream, &[(":status", "103")])),
+    ("a field that is none, of what is told nobody", |stream| interim(stream, "102")),
+    ("a field that is none, of what has none to pass on", |stream| interim(stream, "100")),
     ("a body without a head", |stream| vec![Frame::data(stream, END_STREAM, "hi")]),
     ("a length without a body", |stream| {
         ends(stream, &[(":status", "200"), ("content-length", "2")])
