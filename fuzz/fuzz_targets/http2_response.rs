@@ -56,6 +56,11 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(heard.left, None, "{heard:?}");
         return;
     }
+    let announced = heard.head.as_ref().is_some_and(|(.., head)| head.contains_key(CONTENT_LENGTH));
+    if answer.may_fail && announced && heard.trailers.is_empty() {
+        // All of the body had come when the crate refused what follows it.
+        expected.trailers.clear();
+    }
     if let Some((_, reason, fields)) = &mut expected.head {
         *reason = None;
         if answer.is_chunked {
