@@ -235,7 +235,7 @@ pub struct Answer {
     /// Whether there is no body, whatever follows.
     pub has_none: bool,
     /// Whether it has what the crate may drop or refuse: pseudo-header fields where none may be, or
-    /// the length of a hint.
+    /// the length of what comes before a response.
     pub may_fail: bool,
 }
 
@@ -258,15 +258,14 @@ pub fn answer(parts: &[Part], ends: bool, to_head: bool) -> Option<Answer> {
         if !status.starts_with('1') {
             break (status, block);
         }
+        // What comes before a response has no length: whoever passes it on leaves one out, and the
+        // crate may refuse it, whatever it says.
+        let mut fields = block.fields.clone();
+        let lengths = fields.extract_if(.., |(name, _)| *name == "content-length");
+        answer.may_fail |= lengths.count() > 0;
         match status {
             "100" => answer.bytes.extend_from_slice(b"HTTP/1.1 100 \r\n\r\n"),
-            "103" => {
-                // A hint has no length; whoever passes it on leaves one out, whatever it says.
-                let mut fields = block.fields.clone();
-                let lengths = fields.extract_if(.., |(name, _)| *name == "content-length");
-                answer.may_fail |= lengths.count() > 0;
-                answer.bytes.extend(head(status, &fields));
-            }
+            "103" => answer.bytes.extend(head(status, &fields)),
             _ => {}
         }
     };
