@@ -270,13 +270,15 @@ pub fn answer(parts: &[Part], ends: bool, to_head: bool) -> Option<Answer> {
         }
     };
     let mut fields = block.fields.clone();
+    let length = length_of(&block);
+    let is_said = !block.values("content-length").is_empty();
     answer.has_none = to_head || ["204", "304"].contains(&status);
     if answer.has_none {
+        // HTTP/1.1 takes blanks around a length for none of it.
+        answer.may_fail |= is_said && length.is_none();
         answer.bytes.extend(head(status, &fields));
         return Some(answer);
     }
-    let length = length_of(&block);
-    let is_said = !block.values("content-length").is_empty();
     let (data, trailers) = body(rest.as_slice(), ends, length)?;
     let is_pseudo = |(name, _): &(Vec<u8>, Vec<u8>)| name.starts_with(b":");
     answer.may_fail |= rest.any(|part| match part {
